@@ -1,0 +1,24 @@
+"""The machine below the hypervisor: GIC hardware, modelled as registers, state and lines.
+
+Room:    below vgic and the toy VMM, from which it imports nothing.
+Owns:    the behaviour of the physical GIC, of the virtual CPU interface, and of what traps where.
+Never:   knows of guests, vCPUs or a hypervisor's data; runs code; reads a clock.
+Holds:   an access that the architecture defines never raises.
+
+    machine = Machine(cpus=2)
+    pe = machine.pes[0]
+    pe.imo = pe.fmo = True
+    pe.virt.write_vmcr(0xF84C000A)
+    pe.virt.write_hcr(arch.HCR_EN)
+    pe.virt.write_lr(0, 40, True, False, 0x80, 1, False, 0, False)
+    assert pe.virq() and pe.mrs_el1(arch.ICC_IAR1_EL1) == 40
+"""
+
+from hw import arch
+from hw.config import PhysConfig, VirtConfig
+from hw.cost import Cost
+from hw.machine import Machine
+from hw.memory import BusError, Memory
+from hw.pe import LineWatcher, Pe
+
+__all__ = ["BusError", "Cost", "LineWatcher", "Machine", "Memory", "Pe", "PhysConfig", "VirtConfig", "arch"]

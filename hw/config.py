@@ -1,0 +1,222 @@
+"""What the modelled hardware implements: the parameters an integrator fixes when building a GIC.
+
+Room:    below ich and icc, which read a configuration once, when they are built.
+Owns:    the parameters, their legal ranges, and every quantity derived from them.
+Never:   changes after construction, holds register state.
+Holds:   a configuration that exists is one that the architecture allows.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from hw.arch import (
+    CTLR_A3V,
+    CTLR_IDBITS_SHIFT,
+    CTLR_PRIBITS_SHIFT,
+    CTLR_SEIS,
+    HCR_DVIM,
+    HCR_EN,
+    HCR_EOICOUNT_MASK,
+    HCR_LRENPIE,
+    HCR_NPIE,
+    HCR_TALL0,
+    HCR_TALL1,
+    HCR_TC,
+    HCR_TDIR,
+    HCR_TSEI,
+    HCR_UIE,
+    HCR_VGRP0DIE,
+    HCR_VGRP0EIE,
+    HCR_VGRP1DIE,
+    HCR_VGRP1EIE,
+    VTR_A3V,
+    VTR_DVIM,
+    VTR_IDBITS_SHIFT,
+    VTR_NV4,
+    VTR_PREBITS_SHIFT,
+    VTR_PRIBITS_SHIFT,
+    VTR_SEIS,
+    VTR_TDS,
+)
+
+HCR_ALWAYS: Final = (
+    (HCR_EN | HCR_UIE | HCR_LRENPIE | HCR_NPIE)
+    | (HCR_VGRP0EIE | HCR_VGRP0DIE | HCR_VGRP1EIE | HCR_VGRP1DIE)
+    | (HCR_TC | HCR_TALL0 | HCR_TALL1 | HCR_TSEI)
+    | HCR_EOICOUNT_MASK
+)
+
+
+def require(fits: bool, what: str, value: int, expected: str) -> None:
+    """Raise ValueError, naming the parameter and its value, unless it `fits`."""
+    if not fits:
+        raise ValueError(f"{what}={value} is not {expected}")
+
+
+def priority_mask(pri_bits: int) -> int:
+    """The bits of an 8-bit priority that exist when the top `pri_bits` are implemented."""
+    return 0xFF & ~((1 << (8 - pri_bits)) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class VirtConfig:
+    """The virtual CPU interface of every PE.  The defaults report ICH_VTR_EL2 = 0x90B80003.
+
+    The last six parameters choose between readings of the manual that implementations differ in;
+    the defaults are what this model takes the architecture to say.
+    """
+
+    n_lr: int = 4  # list registers, 1..16
+    pri_bits: int = 5  # implemented priority bits, 5..8
+    pre_bits: int = 5  # of those, bits that take part in preemption, 5..7
+    id_bits: int = 24  # INTID width, 16 or 24
+    seis: bool = False  # locally generated SErrors
+    a3v: bool = True  # Aff3 in SGI generation
+    tds: bool = True  # ICH_HCR_EL2.TDIR exists
+    dvim: bool = False  # ICH_HCR_EL2.DVIM exists (as storage: there is no direct injection here)
+    sre_legacy: bool = False  # ICC_SRE_EL1.SRE can be cleared: a GICv2 guest on GICv3
+    eoicount_without_drop: bool = False  # EOIR with no active priority still looks for an LR and counts
+    eoicount_on_eoir_mode1: bool = False  # EOIR of an INTID in no LR counts although DIR deactivates
+    drop_tie_ap1: bool = False  # the same level active in both groups: EOIR drops Group 1's
+    preempt_raw_rprio: bool = False  # the running priority is compared without the candidate's mask
+    np_counts_pa: bool = False  # a pending and active LR counts as pending for MISR.NP
+    hw_deactivation: bool = True  # deactivating an LR with HW=1 reaches the physical interrupt
+
+    def __post_init__(self) -> None:
+        """Check every parameter; ValueError names the one that does not fit."""
+        require(1 <= self.n_lr <= 16, "n_lr", self.n_lr, "in 1..16")
+        require(5 <= self.pri_bits <= 8, "pri_bits", self.pri_bits, "in 5..8")
+        most = min(self.pri_bits, 7)
+        require(5 <= self.pre_bits <= most, "pre_bits", self.pre_bits, f"in 5..{most} (pri_bits={self.pri_bits})")
+        require(self.id_bits in (16, 24), "id_bits", self.id_bits, "16 or 24")
+
+    @property
+    def ap_words(self) -> int:
+        """Active-priority registers of each group: 1, 2 or 4."""
+        return 1 << (self.pre_bits - 5)
+
+    @property
+    def ap_shift(self) -> int:
+        """Shift from a group priority to the number of its active-priority bit."""
+        return 8 - self.pre_bits
+
+    @property
+    def min_bpr0(self) -> int:
+        """The lowest binary point of Group 0, and of Group 1 in Secure state."""
+        return 7 - self.pre_bits
+
+    @property
+    def min_bpr1(self) -> int:
+        """The lowest binary point of Group 1 in Non-secure state."""
+        return 8 - self.pre_bits
+
+    @property
+    def pri_mask(self) -> int:
+        """Implemented bits of VPMR and of a list register's priority."""
+        return priority_mask(self.pri_bits)
+
+    @property
+    def vintid_mask(self) -> int:
+        """Implemented bits of a virtual INTID."""
+        return (1 << self.id_bits) - 1
+
+    @property
+    def hcr_mask(self) -> int:
+        """Writable bits of ICH_HCR_EL2."""
+        return HCR_ALWAYS | (HCR_TDIR if self.tds else 0) | (HCR_DVIM if self.dvim else 0)
+
+    @property
+    def vtr(self) -> int:
+        """ICH_VTR_EL2.  nV4 is set: direct injection is not implemented."""
+        return (
+            (self.pri_bits - 1) << VTR_PRIBITS_SHIFT
+            | (self.pre_bits - 1) << VTR_PREBITS_SHIFT
+            | (1 if self.id_bits == 24 else 0) << VTR_IDBITS_SHIFT
+            | (VTR_SEIS if self.seis else 0)
+            | (VTR_A3V if self.a3v else 0)
+            | VTR_NV4
+            | (VTR_TDS if self.tds else 0)
+            | (VTR_DVIM if self.dvim else 0)
+            | (self.n_lr - 1)
+        )
+
+    @property
+    def ctlr(self) -> int:
+        """The read-only fields of ICV_CTLR_EL1."""
+        return ctlr_constant(self.pri_bits, self.id_bits, self.seis, self.a3v)
+
+
+@dataclass(frozen=True, slots=True)
+class PhysConfig:
+    """The physical GIC: distributor, redistributors and CPU interfaces."""
+
+    phys_pri_bits: int = 5  # implemented priority bits, 5..8 (4 only with one security state: not offered)
+    single_security: bool = True  # GICD_CTLR.DS is 1, read-only
+    nr_spis: int = 96  # SPIs 32..32+nr_spis-1, a multiple of 32 up to 960, or 988
+    id_bits: int = 24  # INTID width of the CPU interface, 16 or 24
+    lpi_id_bits: int = 16  # INTID width of the distributor, GICD_TYPER.IDbits + 1, 14..24
+    seis: bool = False  # locally generated SErrors
+    a3v: bool = True  # Aff3 in routing and in SGI generation
+
+    def __post_init__(self) -> None:
+        """Check every parameter; ValueError names the one that does not fit."""
+        require(5 <= self.phys_pri_bits <= 8, "phys_pri_bits", self.phys_pri_bits, "in 5..8")
+        whole_words = self.nr_spis % 32 == 0 and 0 <= self.nr_spis <= 960
+        require(whole_words or self.nr_spis == 988, "nr_spis", self.nr_spis, "a multiple of 32 up to 960, or 988")
+        require(self.id_bits in (16, 24), "id_bits", self.id_bits, "16 or 24")
+        require(14 <= self.lpi_id_bits <= self.id_bits, "lpi_id_bits", self.lpi_id_bits, f"in 14..{self.id_bits}")
+
+    @property
+    def pre_bits(self) -> int:
+        """Priority bits that take part in preemption: never bit 0."""
+        return min(self.phys_pri_bits, 7)
+
+    @property
+    def ap_words(self) -> int:
+        """Active-priority registers of each group: 1, 2 or 4."""
+        return 1 << (self.pre_bits - 5)
+
+    @property
+    def ap_shift(self) -> int:
+        """Shift from a group priority to the number of its active-priority bit."""
+        return 8 - self.pre_bits
+
+    @property
+    def min_bpr0(self) -> int:
+        """The lowest binary point of Group 0, and of Secure Group 1."""
+        return 7 - self.pre_bits
+
+    @property
+    def min_bpr1(self) -> int:
+        """The lowest binary point of Non-secure Group 1."""
+        return 8 - self.pre_bits
+
+    @property
+    def pri_mask(self) -> int:
+        """Implemented bits of a physical priority."""
+        return priority_mask(self.phys_pri_bits)
+
+    @property
+    def nr_intids(self) -> int:
+        """SGIs, PPIs and SPIs: the INTIDs 0..nr_intids-1 exist."""
+        return 32 + self.nr_spis
+
+    @property
+    def it_lines_number(self) -> int:
+        """GICD_TYPER.ITLinesNumber: words of 32 INTIDs, minus one."""
+        return (self.nr_intids + 31) // 32 - 1
+
+    @property
+    def ctlr(self) -> int:
+        """The read-only fields of ICC_CTLR_EL1."""
+        return ctlr_constant(self.phys_pri_bits, self.id_bits, self.seis, self.a3v)
+
+
+def ctlr_constant(pri_bits: int, id_bits: int, seis: bool, a3v: bool) -> int:
+    """The read-only fields of ICC_CTLR_EL1 and ICV_CTLR_EL1: PRIbits, IDbits, SEIS, A3V."""
+    return (
+        (pri_bits - 1) << CTLR_PRIBITS_SHIFT
+        | (1 if id_bits == 24 else 0) << CTLR_IDBITS_SHIFT
+        | (CTLR_SEIS if seis else 0)
+        | (CTLR_A3V if a3v else 0)
+    )

@@ -1,0 +1,100 @@
+"""Counts of what a PE did: the model's substitute for time.
+
+Room:    beside the registers; whoever performs an access adds one to a field.
+Owns:    the list of things counted.
+Never:   decides anything.
+Holds:   one field for each class of access; a counter only grows, until reset().
+"""
+
+from typing import Final, final
+
+COUNTERS: Final = (
+    "entries",
+    "exits_mmio",
+    "exits_sysreg",
+    "exits_irq",
+    "lr_reads",
+    "lr_writes",
+    "hcr_reads",
+    "hcr_writes",
+    "vmcr_reads",
+    "vmcr_writes",
+    "ap_reads",
+    "ap_writes",
+    "elrsr_reads",
+    "status_reads",
+    "vtr_reads",
+    "sre_reads",
+    "sre_writes",
+    "icv_reads",
+    "icv_writes",
+    "icc_reads",
+    "icc_writes",
+    "mmio_reads",
+    "mmio_writes",
+)
+
+
+@final
+class Cost:
+    """Counters of one PE.  The sum of the register counters is the traffic between software and GIC."""
+
+    __slots__ = COUNTERS
+
+    def __init__(self) -> None:
+        """Start every counter at zero."""
+        self.entries = 0  # guest entries
+        self.exits_mmio = 0  # guest exits for an emulated distributor or redistributor access
+        self.exits_sysreg = 0  # ... for a trapped system-register access
+        self.exits_irq = 0  # ... for a physical interrupt
+        self.lr_reads = 0  # EL2: ICH_LR<n>
+        self.lr_writes = 0
+        self.hcr_reads = 0  # EL2: ICH_HCR
+        self.hcr_writes = 0
+        self.vmcr_reads = 0  # EL2: ICH_VMCR
+        self.vmcr_writes = 0
+        self.ap_reads = 0  # EL2: ICH_AP0R<n>, ICH_AP1R<n>
+        self.ap_writes = 0
+        self.elrsr_reads = 0  # EL2: ICH_ELRSR
+        self.status_reads = 0  # EL2: ICH_MISR, ICH_EISR
+        self.vtr_reads = 0  # EL2: ICH_VTR
+        self.sre_reads = 0  # ICC_SRE_EL1, ICC_SRE_EL2
+        self.sre_writes = 0
+        self.icv_reads = 0  # EL1: the guest's own accesses, which do not exit
+        self.icv_writes = 0
+        self.icc_reads = 0  # the physical CPU interface
+        self.icc_writes = 0
+        self.mmio_reads = 0  # physical GICD and GICR
+        self.mmio_writes = 0
+
+    @property
+    def exits_host(self) -> int:
+        """Guest exits that the hypervisor or its host asked for.
+
+        Every entry ends in one exit, so these need no counter; an entry in progress counts as one of them.
+        """
+        return self.entries - self.exits_mmio - self.exits_sysreg - self.exits_irq
+
+    def as_dict(self) -> dict[str, int]:
+        """Every count by name: the counters in declaration order, then `exits_host`."""
+        return {name: getattr(self, name) for name in (*COUNTERS, "exits_host")}
+
+    def diff(self, earlier: "Cost") -> "Cost":
+        """What was counted since `earlier`, a copy of these counters."""
+        spent = Cost()
+        for name in COUNTERS:
+            setattr(spent, name, getattr(self, name) - getattr(earlier, name))
+        return spent
+
+    def copy(self) -> "Cost":
+        """The counters as they are now, to diff() against later."""
+        return self.diff(Cost())
+
+    def reset(self) -> None:
+        """Start every counter at zero again."""
+        for name in COUNTERS:
+            setattr(self, name, 0)
+
+    def total(self) -> int:
+        """All register and MMIO accesses; entries and exits are not accesses."""
+        return sum(count for name, count in self.as_dict().items() if name.endswith(("_reads", "_writes")))

@@ -1,0 +1,185 @@
+"""The physical redistributor of one PE: its SGIs, PPIs and LPIs.
+
+Room:    between devices, other PEs and the ITS on one side, and this PE's icc on the other.
+Owns:    SGI and PPI state, GICR_CTLR, GICR_WAKER; the LPIs through plpi.
+Never:   knows the running priority or PMR of its PE.
+Holds:   PPI 25's wire is the maintenance level of the PE's virtual interface, sampled whenever
+         anything here is looked at or acted on; nobody else drives it.
+
+Registers that are not in the table of physirq or named here are RAZ/WI, as are accesses of the
+wrong width or alignment.  The PE is awake after reset, as firmware leaves it.
+
+Source: IHI 0069H, GICR_*.
+"""
+
+from typing import final
+
+from hw.arch import (
+    FIRST_SPI,
+    GICR_CLRLPIR,
+    GICR_CTLR,
+    GICR_CTLR_CES,
+    GICR_CTLR_ENABLE_LPIS,
+    GICR_CTLR_IR,
+    GICR_IIDR,
+    GICR_INVALLR,
+    GICR_INVLPIR,
+    GICR_PENDBASER,
+    GICR_PROPBASER,
+    GICR_SETLPIR,
+    GICR_SGI_BASE,
+    GICR_TYPER,
+    GICR_TYPER_AFF_SHIFT,
+    GICR_TYPER_DIRECT_LPI,
+    GICR_TYPER_LAST,
+    GICR_TYPER_PLPIS,
+    GICR_TYPER_PROCESSOR_SHIFT,
+    GICR_WAKER,
+    IIDR_ARM,
+    MAINTENANCE_INTID,
+    WAKER_CHILDREN_ASLEEP,
+    WAKER_PROCESSOR_SLEEP,
+)
+from hw.cost import Cost
+from hw.dist import Distributor
+from hw.ich import Ich
+from hw.memory import Memory
+from hw.physirq import GROUP1_NS, W32, W64, Bank, PhysIrq, merge, part
+from hw.plpi import Lpis
+
+NO_VALUE = -1  # no register there
+
+
+@final
+class Redistributor(Bank):
+    """The redistributor of the PE with packed affinity `aff`, the `number`th of the machine."""
+
+    def __init__(self, number: int, aff: int, dist: Distributor, virt: Ich, memory: Memory, cost: Cost) -> None:
+        """Reset state.  `virt` drives the maintenance interrupt; `cost` counts the MMIO accesses."""
+        super().__init__(0, FIRST_SPI, dist.config)
+        self.number = number
+        self.aff = aff
+        self.dist = dist
+        self.virt = virt
+        self.cost = cost
+        self.lpis = Lpis(memory, dist.config)
+        self.last = False  # GICR_TYPER.Last: no further redistributor follows
+        self.asleep = False  # GICR_WAKER.ProcessorSleep: nothing is forwarded to the PE
+
+    def sample(self) -> None:
+        """Look at the maintenance wire."""
+        irq = self.irqs[MAINTENANCE_INTID]
+        level = self.virt.maintenance()
+        if level != irq.line:
+            self.drive(irq, level)
+
+    def set_line(self, intid: int, level: bool) -> None:
+        """A device of this PE drives the wire of PPI `intid`, 16..31 but not the maintenance interrupt."""
+        assert 16 <= intid < FIRST_SPI, f"INTID {intid} is not a PPI"
+        assert intid != MAINTENANCE_INTID, f"PPI {intid} is wired to the virtual CPU interface"
+        self.drive(self.irqs[intid], level)
+        self.dist.notify()
+
+    def receive_sgi(self, sgi: int, groups: int) -> None:
+        """An SGI 0..15 arrives; `groups` has the bit of each group that its sender may reach."""
+        irq = self.irqs[sgi]
+        if groups >> irq.kind() & 1:
+            self.set_latch(irq, True)
+
+    def set_lpi(self, intid: int) -> None:
+        """An LPI arrives from the ITS, or from a device that writes GICR_SETLPIR."""
+        self.lpis.set_pending(intid)
+        self.dist.notify()
+
+    def best_private(self) -> PhysIrq | None:
+        """The best SGI or PPI to forward."""
+        self.sample()
+        return self.best(self.dist.enables, self.aff)
+
+    def best_lpi(self) -> int:
+        """The INTID of the best LPI to forward, or 0."""
+        return self.lpis.best() if self.dist.enables >> GROUP1_NS & 1 else 0
+
+    def read(self, offset: int, size: int, secure: bool = False) -> int:
+        """Read `size` bytes at `offset` of the GICR frames; SGI_base is at 0x10000."""
+        self.cost.mmio_reads += 1
+        if offset >= GICR_SGI_BASE:
+            self.sample()
+            return self.read_irqs(offset - GICR_SGI_BASE, size, secure)
+        if size not in (W32, W64) or offset % size:
+            return 0
+        if size == W32:
+            value = self._word(offset, secure)
+            if value != NO_VALUE:
+                return value
+        value = self._double(offset & ~7)
+        return 0 if value == NO_VALUE else part(value, offset % W64, size)
+
+    def write(self, offset: int, size: int, value: int, secure: bool = False) -> None:
+        """Write `size` bytes at `offset` of the GICR frames; SGI_base is at 0x10000."""
+        self.cost.mmio_writes += 1
+        self.sample()
+        if offset >= GICR_SGI_BASE:
+            self.write_irqs(offset - GICR_SGI_BASE, size, value, secure)
+        elif size in (W32, W64) and offset % size == 0:
+            self._write_rd(offset, size, value, secure)
+        self.dist.notify()
+
+    def _word(self, offset: int, secure: bool) -> int:
+        """The 32-bit register at `offset` of RD_base, or NO_VALUE."""
+        if offset == GICR_CTLR:
+            return GICR_CTLR_CES | GICR_CTLR_IR | (GICR_CTLR_ENABLE_LPIS if self.lpis.enabled else 0)
+        if offset == GICR_IIDR:
+            return IIDR_ARM
+        if offset == GICR_WAKER:
+            return WAKER_PROCESSOR_SLEEP | WAKER_CHILDREN_ASLEEP if self.asleep and self._owns_waker(secure) else 0
+        return NO_VALUE
+
+    def _double(self, offset: int) -> int:
+        """The 64-bit register at `offset` of RD_base, or NO_VALUE."""
+        if offset == GICR_TYPER:
+            return self.typer()
+        if offset == GICR_PROPBASER:
+            return self.lpis.propbaser
+        if offset == GICR_PENDBASER:
+            return self.lpis.pendbaser
+        return NO_VALUE
+
+    def _write_rd(self, offset: int, size: int, value: int, secure: bool) -> None:
+        lpis = self.lpis
+        register, at = offset & ~7, offset % W64
+        if register == GICR_PROPBASER:
+            lpis.write_propbaser(merge(lpis.propbaser, at, size, value))
+        elif register == GICR_PENDBASER:
+            lpis.write_pendbaser(merge(lpis.pendbaser, at, size, value))
+        elif offset == GICR_SETLPIR:
+            lpis.set_pending(value & 0xFFFF_FFFF)
+        elif offset == GICR_CLRLPIR:
+            lpis.clear_pending(value & 0xFFFF_FFFF)
+        elif offset == GICR_INVLPIR:
+            lpis.invalidate(value & 0xFFFF_FFFF)
+        elif offset == GICR_INVALLR:
+            lpis.invalidate_all()
+        elif size == W32 and offset == GICR_CTLR:
+            lpis.enable(value & GICR_CTLR_ENABLE_LPIS != 0)
+        elif size == W32 and offset == GICR_WAKER and self._owns_waker(secure):
+            self.asleep = value & WAKER_PROCESSOR_SLEEP != 0
+
+    def _owns_waker(self, secure: bool) -> bool:
+        """GICR_WAKER is RAZ/WI to Non-secure accesses when there are two security states."""
+        return secure or self.one_state
+
+    def typer(self) -> int:
+        """GICR_TYPER: whose redistributor this is, and what it can do."""
+        return (
+            self.aff << GICR_TYPER_AFF_SHIFT
+            | self.number << GICR_TYPER_PROCESSOR_SHIFT
+            | (GICR_TYPER_LAST if self.last else 0)
+            | GICR_TYPER_DIRECT_LPI
+            | GICR_TYPER_PLPIS
+        )
+
+    def check(self) -> None:
+        """Assert what always holds."""
+        super().check()
+        self.lpis.check()
