@@ -5,7 +5,7 @@ Owns:    every system-register encoding, frame offset and bit position of the mo
 Never:   holds state, knows a configuration.
 Holds:   a constant that the manual names has exactly the manual's name.
 
-Source: IHI 0069H (GICv3 and GICv4), DDI 0601 (AArch64 system registers).
+Source: IHI 0069H (GICv3 and GICv4), IHI 0048B (GICv2), DDI 0601 (AArch64 system registers).
 """
 
 from typing import Final
@@ -345,3 +345,74 @@ PENDING_TABLE_SCRATCH: Final = 1024  # bytes at its start that belong to INTIDs 
 SGIR_AFF_MASK: Final = 0xFF  # each of Aff1, Aff2 and Aff3, after the shift
 IGRPEN1_EL3_ENABLE_NS: Final = 1 << 0
 IGRPEN1_EL3_ENABLE_S: Final = 1 << 1
+
+# GICC_* offsets; the guest's GICV_* frame has the same layout, so that it can be mapped in place of GICC
+
+GICC_CTLR: Final = 0x0000
+GICC_PMR: Final = 0x0004
+GICC_BPR: Final = 0x0008
+GICC_IAR: Final = 0x000C
+GICC_EOIR: Final = 0x0010
+GICC_RPR: Final = 0x0014
+GICC_HPPIR: Final = 0x0018
+GICC_ABPR: Final = 0x001C
+GICC_AIAR: Final = 0x0020
+GICC_AEOIR: Final = 0x0024
+GICC_AHPPIR: Final = 0x0028
+GICC_APR: Final = 0x00D0  # up to four
+GICC_IIDR: Final = 0x00FC
+GICC_DIR: Final = 0x1000
+
+# GICC_CTLR (one security state) and GICV_CTLR; the bits are also those of GICH_VMCR and ICH_VMCR_EL2
+
+GICC_CTLR_ENABLE_GRP0: Final = 1 << 0
+GICC_CTLR_ENABLE_GRP1: Final = 1 << 1
+GICC_CTLR_ACKCTL: Final = 1 << 2
+GICC_CTLR_FIQEN: Final = 1 << 3
+GICC_CTLR_CBPR: Final = 1 << 4
+GICC_CTLR_EOIMODE: Final = 1 << 9
+
+# GICC_IAR, GICC_EOIR, GICC_DIR, GICC_HPPIR and their GICV_* forms; an LR's vINTID for a GICv2 guest
+
+IAR_INTID_MASK: Final = 0x3FF
+IAR_CPUID_SHIFT: Final = 10  # SGIs only: the number of the sending CPU
+IAR_MASK: Final = 0x1FFF  # both
+
+# GICH_* offsets
+
+GICH_HCR: Final = 0x0000
+GICH_VTR: Final = 0x0004
+GICH_VMCR: Final = 0x0008
+GICH_MISR: Final = 0x0010
+GICH_EISR0: Final = 0x0020
+GICH_EISR1: Final = 0x0024
+GICH_ELRSR0: Final = 0x0030
+GICH_ELRSR1: Final = 0x0034
+GICH_APR: Final = 0x00F0
+GICH_LR: Final = 0x0100  # up to 64 words
+
+# GICH_LR<n>
+
+GICH_LR_HW: Final = 1 << 31
+GICH_LR_GRP1_SHIFT: Final = 30
+GICH_LR_ACTIVE: Final = 1 << 29  # State[1]
+GICH_LR_PENDING: Final = 1 << 28  # State[0]
+GICH_LR_PRIORITY_SHIFT: Final = 23  # the top five bits of a priority
+GICH_LR_PRIORITY_MASK: Final = 0x1F  # after the shift
+GICH_LR_EOI: Final = 1 << 19  # HW=0 only
+GICH_LR_PHYSICALID_SHIFT: Final = 10  # HW=1 only
+GICH_LR_PHYSICALID_MASK: Final = 0x3FF  # after the shift
+GICH_LR_VIRTUALID_MASK: Final = 0x3FF
+
+# GICD_* of a GICv2 alone
+
+GICD_ITARGETSR: Final = 0x0800
+GICD_SGIR: Final = 0x0F00
+GICD_CPENDSGIR: Final = 0x0F10
+GICD_SPENDSGIR: Final = 0x0F20
+GICD_TYPER_CPUNUMBER_SHIFT: Final = 5
+GICD_SGIR_INTID_MASK: Final = 0xF
+GICD_SGIR_TARGETS_SHIFT: Final = 16
+GICD_SGIR_TARGETS_MASK: Final = 0xFF  # after the shift
+GICD_SGIR_FILTER_SHIFT: Final = 24
+GICD_SGIR_FILTER_MASK: Final = 3  # after the shift: 0 the targets listed, 1 all others, 2 the sender itself

@@ -7,6 +7,7 @@ Holds:   a configuration that exists is one that the architecture allows.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from hw.arch import (
@@ -29,6 +30,7 @@ from hw.arch import (
     HCR_VGRP0EIE,
     HCR_VGRP1DIE,
     HCR_VGRP1EIE,
+    IAR_MASK,
     VTR_A3V,
     VTR_DVIM,
     VTR_IDBITS_SHIFT,
@@ -39,12 +41,13 @@ from hw.arch import (
     VTR_TDS,
 )
 
-HCR_ALWAYS: Final = (
+HCR_GICV2: Final = (
     (HCR_EN | HCR_UIE | HCR_LRENPIE | HCR_NPIE)
     | (HCR_VGRP0EIE | HCR_VGRP0DIE | HCR_VGRP1EIE | HCR_VGRP1DIE)
-    | (HCR_TC | HCR_TALL0 | HCR_TALL1 | HCR_TSEI)
     | HCR_EOICOUNT_MASK
 )
+HCR_ALWAYS: Final = HCR_GICV2 | HCR_TC | HCR_TALL0 | HCR_TALL1 | HCR_TSEI
+IIDR_GICV2: Final = 0x0002_043B  # GICC_IIDR, GICV_IIDR: architecture version 2, implementer Arm, product 0
 
 
 def require(fits: bool, what: str, value: int, expected: str) -> None:
@@ -84,11 +87,16 @@ class VirtConfig:
 
     def __post_init__(self) -> None:
         """Check every parameter; ValueError names the one that does not fit."""
-        require(1 <= self.n_lr <= 16, "n_lr", self.n_lr, "in 1..16")
+        require(1 <= self.n_lr <= self.max_lrs, "n_lr", self.n_lr, f"in 1..{self.max_lrs}")
         require(5 <= self.pri_bits <= 8, "pri_bits", self.pri_bits, "in 5..8")
         most = min(self.pri_bits, 7)
         require(5 <= self.pre_bits <= most, "pre_bits", self.pre_bits, f"in 5..{most} (pri_bits={self.pri_bits})")
         require(self.id_bits in (16, 24), "id_bits", self.id_bits, "16 or 24")
+
+    @property
+    def max_lrs(self) -> int:
+        """How many list registers the architecture has room for."""
+        return 16
 
     @property
     def ap_words(self) -> int:
@@ -144,6 +152,63 @@ class VirtConfig:
     def ctlr(self) -> int:
         """The read-only fields of ICV_CTLR_EL1."""
         return ctlr_constant(self.pri_bits, self.id_bits, self.seis, self.a3v)
+
+
+@dataclass(frozen=True, slots=True)
+class GichConfig(VirtConfig):
+    """The virtual CPU interface of a GICv2, in the terms of a GICv3's: 5 priority bits, no traps, one GICH_APR."""
+
+    @property
+    def max_lrs(self) -> int:
+        """How many list registers the architecture has room for."""
+        return 64
+
+    @property
+    def vintid_mask(self) -> int:
+        """VirtualID, and above it CPUID."""
+        return IAR_MASK
+
+    @property
+    def hcr_mask(self) -> int:
+        """Writable bits of GICH_HCR."""
+        return HCR_GICV2
+
+    @property
+    def vtr(self) -> int:
+        """GICH_VTR."""
+        return (self.pri_bits - 1) << VTR_PRIBITS_SHIFT | (self.pre_bits - 1) << VTR_PREBITS_SHIFT | (self.n_lr - 1)
+
+
+class V2Profile(Enum):
+    """Which readings of the GICv2 manual its virtual CPU interface follows.
+
+    ARCH      Group enables decide what is pending, HPPIR shows SGIs with their source, the A* aliases work.
+    RECORDED  As the emulated GIC-400 whose GICV_IIDR is 0x0002043B behaves: see gicv.RecordedGicv.
+    """
+
+    ARCH = "arch"
+    RECORDED = "recorded"
+
+
+@dataclass(frozen=True, slots=True)
+class V2Config:
+    """What makes a machine's GIC a GICv2: it has one security state, at most 8 PEs, and no system registers."""
+
+    n_lr: int = 4  # list registers, 1..64
+    profile: V2Profile = V2Profile.ARCH
+    iidr: int = IIDR_GICV2  # GICC_IIDR and GICV_IIDR
+    np_counts_pa: bool = False  # as in VirtConfig
+    hw_deactivation: bool = True  # as in VirtConfig
+
+    def __post_init__(self) -> None:
+        """Check every parameter; ValueError names the one that does not fit."""
+        require(0 <= self.iidr < 1 << 32, "iidr", self.iidr, "a 32-bit value")
+        GichConfig(n_lr=self.n_lr)
+
+    @property
+    def gich(self) -> GichConfig:
+        """The virtual CPU interface of every PE."""
+        return GichConfig(n_lr=self.n_lr, np_counts_pa=self.np_counts_pa, hw_deactivation=self.hw_deactivation)
 
 
 @dataclass(frozen=True, slots=True)

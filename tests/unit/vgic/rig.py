@@ -1,0 +1,104 @@
+"""A small VM to try the rules on: built in one call, its interrupts put into any state directly.
+
+Room:    under the unit tests of vgic's rooms.
+Never:   computes an expected value.
+Holds:   the VM is a real one, made through the public API; what is set directly is what registers would set.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from hw.arch import ICC_EOIR1_EL1, ICC_IAR1_EL1, VMCR_VENG0, VMCR_VENG1, VMCR_VFIQEN, VMCR_VPMR_SHIFT
+from hw.lr import ListReg
+from tests.support import make_vm
+from vgic import Vcpu
+from vgic.dist import Dist
+from vgic.irq import Irq
+
+OPEN: Final = 0xF8 << VMCR_VPMR_SHIFT | VMCR_VENG1 | VMCR_VENG0 | VMCR_VFIQEN
+"""A VMCR that lets everything of priority 0xF0 or better through."""
+
+EDGE: Final = False
+LEVEL: Final = True
+
+
+class Rig:
+    """A GICv3 VM with its distributor enabled and its CPU interfaces open, and a list of the kicks it sent."""
+
+    def __init__(self, vcpus: int = 1, *, spis: int = 64, lrs: int = 4, cpus: int | None = None) -> None:
+        self.vm = make_vm(vcpus, cpus=cpus, spis=spis, lrs=lrs)
+        self.kicks: list[int] = []
+        self.vm.kick = self.kicks.append
+        self.vcpus: list[Vcpu] = list(self.vm.vcpus)
+        self.vcpu = self.vcpus[0]
+        self.dist: Dist = self.vcpu.dist
+        self.machine = self.vm.host.machine
+        self.dist.enabled = True
+        for vcpu in self.vcpus:
+            vcpu.vmcr = OPEN
+
+    def irq(
+        self,
+        intid: int,
+        *,
+        vcpu: int = 0,
+        level: bool | None = None,
+        enabled: bool = True,
+        latch: bool = False,
+        line: bool = False,
+        active: bool = False,
+        priority: int = 0xA0,
+        group: int = 1,
+    ) -> Irq:
+        """Return the interrupt `intid` of a vCPU, put into this state; an SPI is routed to that vCPU."""
+        owner = self.vcpus[vcpu]
+        irq = owner.find_irq(intid)
+        assert irq is not None, f"no INTID {intid}"
+        if level is not None:
+            irq.level = level
+        irq.target = owner
+        irq.enabled = enabled
+        irq.pending_latch = latch
+        irq.line_level = line
+        irq.active = active
+        irq.priority = priority
+        irq.group = group
+        return irq
+
+    def listed(self, vcpu: int = 0) -> list[int]:
+        """Return the INTIDs on a vCPU's ap_list, head first."""
+        return [irq.intid for irq in self.vcpus[vcpu].ap_list]
+
+    def lrs(self, vcpu: int = 0) -> list[ListReg]:
+        """Return the live list registers that the last flush filled."""
+        owner = self.vcpus[vcpu]
+        return owner.pe.virt.lrs[: owner.used_lrs]
+
+    def lr_intids(self, vcpu: int = 0) -> list[int]:
+        """Return the INTIDs in those list registers."""
+        return [lr.vintid for lr in self.lrs(vcpu)]
+
+
+def acknowledge(vcpu: Vcpu) -> int:
+    """The guest reads ICC_IAR1_EL1."""
+    return vcpu.mrs(ICC_IAR1_EL1)
+
+
+def end(vcpu: Vcpu, intid: int) -> None:
+    """The guest writes ICC_EOIR1_EL1."""
+    assert vcpu.msr(ICC_EOIR1_EL1, intid)
+
+
+def spent(vcpu: Vcpu, doing: Callable[[], object]) -> dict[str, int]:
+    """Return what `doing` cost on the vCPU's physical CPU: the counters that moved, by name."""
+    cost = vcpu.pe.cost
+    before = cost.copy()
+    doing()
+    return {name: count for name, count in cost.diff(before).as_dict().items() if count}
+
+
+def take(vcpu: Vcpu) -> int:
+    """The guest acknowledges and ends one interrupt; return its INTID."""
+    intid = acknowledge(vcpu)
+    end(vcpu, intid)
+    return intid

@@ -1,0 +1,91 @@
+"""VM-wide state of the interrupt controller: SPIs, distributor enable, who the vCPUs are.
+
+Room:    beside irq and vcpu: state, and lookups by INTID and by affinity.
+Holds:   initialized  =>  len(spis) == nr_spis, and every vCPU has its private interrupts.
+         ready => initialized.
+"""
+
+from typing import TYPE_CHECKING, final
+
+from vgic.ids import FIRST_SPI, MAX_VCPUS_V3, UNDEFINED_ADDR
+from vgic.irq import Irq
+
+if TYPE_CHECKING:
+    from vgic.bus import Bus
+    from vgic.host import Host
+    from vgic.ids import DeviceType
+    from vgic.mmio import Frame
+    from vgic.ports import AckNotifier, TracePort
+    from vgic.v3.regions import RedistRegion
+    from vgic.vcpu import VcpuGic
+
+
+@final
+class Dist:
+    """The distributor of one VM (KVM: struct vgic_dist and what it needs of struct kvm)."""
+
+    __slots__ = (
+        "ack_notifiers",
+        "bus",
+        "by_aff",
+        "by_id",
+        "dead",
+        "dist_base",
+        "enabled",
+        "frame",
+        "host",
+        "implementation_rev",
+        "initialized",
+        "ipa_size",
+        "max_vcpus",
+        "model",
+        "nr_spis",
+        "propbaser",
+        "ready",
+        "regions",
+        "spis",
+        "trace",
+        "vcpus",
+    )
+
+    def __init__(self, host: "Host", bus: "Bus", ipa_size: int) -> None:
+        """Build the state of a VM that has no VGIC yet."""
+        self.host = host
+        self.bus = bus
+        self.ipa_size = ipa_size  # bytes
+        self.max_vcpus = MAX_VCPUS_V3
+        self.model: DeviceType | None = None  # None: no in-kernel irqchip
+        self.initialized = False
+        self.ready = False  # frames are on the bus and some vCPU has run
+        self.dead = False  # a first entry failed: every call gives -EIO
+        self.implementation_rev = 0  # GICD_IIDR.Revision; 0: not chosen, 3 at init
+        self.nr_spis = 0  # frozen at init
+        self.dist_base = UNDEFINED_ADDR
+        self.frame: Frame | None = None  # the distributor's, on the bus once ready
+        self.regions: list[RedistRegion] = []
+        self.enabled = False  # GICv3: GICD_CTLR.EnableGrp1; group 0 has no enable of its own
+        self.propbaser = 0  # one LPI configuration table for all redistributors
+        self.spis: list[Irq] = []
+        self.vcpus: list[VcpuGic] = []
+        self.by_aff: dict[int, VcpuGic] = {}  # affinity -> the first vCPU that has it
+        self.by_id: dict[int, VcpuGic] = {}  # vcpu_id -> vCPU
+        self.ack_notifiers: dict[int, list[AckNotifier]] = {}  # SPI INTID -> listeners
+        self.trace: TracePort | None = None
+
+    @property
+    def nr_irqs(self) -> int:
+        """INTIDs below this exist (SGIs, PPIs, SPIs)."""
+        return FIRST_SPI + self.nr_spis
+
+    def find_spi(self, intid: int) -> Irq | None:
+        """Return the shared interrupt `intid` (32 or more), or None: vgic_get_irq() without a vCPU."""
+        at = intid - FIRST_SPI
+        spis = self.spis
+        return spis[at] if at < len(spis) else None
+
+    def index_affinities(self) -> None:
+        """Rebuild the affinity lookup after a vCPU came or changed its MPIDR: kvm_mpidr_to_vcpu()."""
+        by_aff: dict[int, VcpuGic] = {}
+        for vcpu in self.vcpus:
+            by_aff.setdefault(vcpu.mpidr, vcpu)
+        self.by_aff = by_aff

@@ -1,0 +1,53 @@
+"""What an embedder can get wrong, with the errno KVM would return.
+
+Room:    the floor, beside ids.
+Holds:   whoever raises one of these has changed nothing, except where KVM itself leaves a mark (each such
+         place says so).  A guest's mistake never raises: it is RAZ/WI, ignored, or UNDEFINED.
+"""
+
+import errno
+import os
+from typing import Final
+
+EPERM: Final = errno.EPERM
+ENOENT: Final = errno.ENOENT
+EIO: Final = errno.EIO
+ENXIO: Final = errno.ENXIO
+EFAULT: Final = errno.EFAULT
+EBUSY: Final = errno.EBUSY
+EEXIST: Final = errno.EEXIST
+ENODEV: Final = errno.ENODEV
+EINVAL: Final = errno.EINVAL
+ENOSPC: Final = errno.ENOSPC
+E2BIG: Final = errno.E2BIG
+EAGAIN: Final = errno.EAGAIN
+
+
+class VgicError(Exception):
+    """An embedder's request that KVM would refuse; `errno` is what the ioctl would return (positive)."""
+
+    def __init__(self, number: int, why: str) -> None:
+        """Build the message from KVM's errno and a sentence that shows the values that clashed."""
+        super().__init__(f"{errno.errorcode.get(number, str(number))} ({os.strerror(number)}): {why}")
+        self.errno = number
+        self.why = why
+
+
+class ConfigError(VgicError):
+    """A configuration that cannot be: bad value, overlap, wrong order, unknown attribute."""
+
+
+class BusyError(VgicError):
+    """A request that needs a vCPU that is in use: KVM's -EBUSY."""
+
+    def __init__(self, why: str) -> None:
+        """Carry EBUSY."""
+        super().__init__(EBUSY, why)
+
+
+class DeadVmError(VgicError):
+    """The VM died when its first entry failed (KVM_BUG/vm_dead): every later call gives -EIO."""
+
+    def __init__(self) -> None:
+        """Carry EIO."""
+        super().__init__(EIO, "the VM is dead: its first vCPU entry failed")

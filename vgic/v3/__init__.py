@@ -1,0 +1,1 @@
+"""GICv3 guests: distributor, redistributors, system registers, list registers."""

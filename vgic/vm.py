@@ -1,0 +1,270 @@
+"""Vgic: the interrupt controller of one VM, as its VMM creates, configures and drives it.
+
+Room:    the top: above everything but the command line.
+Owns:    the VM's lock, and which vCPU objects there are.
+Holds:   a call that raises has changed nothing, except where KVM leaves a mark (the docstring says so).
+"""
+
+from collections.abc import Hashable, Sequence
+from typing import Final, final
+
+from hw import Machine, VirtConfig
+from vgic.ap_list import check as check_ap_list
+from vgic.bus import Bus
+from vgic.device import GROUPS_V3, Device
+from vgic.dist import Dist
+from vgic.dump import VgicState, state_json, state_text
+from vgic.errors import EEXIST, EINVAL, ENODEV, ConfigError, DeadVmError, VgicError
+from vgic.explain import Explanation, explain
+from vgic.guest import Vcpu
+from vgic.host import Host
+from vgic.ids import (
+    CREATE_DEVICE_TEST,
+    CTRL_INIT,
+    DEFAULT_IPA_BITS,
+    FIRST_SPI,
+    MAX_IPA_BITS,
+    MAX_SPI,
+    MAX_VCPUS_V3,
+    MIN_IPA_BITS,
+    NR_PRIVATE,
+    V2,
+    V3,
+    Addr,
+    Cap,
+    Group,
+)
+from vgic.inject import inject, irq_line
+from vgic.lifecycle import add_vcpu, check_new_vcpu, create_vgic
+from vgic.lock import make_lock
+from vgic.locked import LockedVcpu
+from vgic.ports import AckNotifier, Kick, TracePort
+from vgic.v3.regions import unplace
+
+GICD_BASE: Final = 0x0800_0000
+GICR_BASE: Final = 0x080A_0000
+"""Where `Vgic.gicv3` puts the frames, as kvmtool and QEMU's virt board do."""
+
+
+@final
+class Vgic:
+    """One VM's interrupt controller.
+
+    host     the machine it runs on; a new one with 8 physical CPUs unless given.  Several VMs may share one.
+    threads  True: every call takes the VM's lock.  False: for a VMM with one thread, faster.
+    ipa_bits size of guest physical address space, 32 to 52.  Errors: EINVAL.
+    """
+
+    __slots__ = ("_dist", "_kick", "_lock", "_threads", "_vcpus")
+
+    def __init__(self, host: Host | None = None, *, threads: bool = True, ipa_bits: int = DEFAULT_IPA_BITS) -> None:
+        """KVM_CREATE_VM: a VM with no vCPU and no interrupt controller yet."""
+        if not MIN_IPA_BITS <= ipa_bits <= MAX_IPA_BITS:
+            raise ConfigError(EINVAL, f"{ipa_bits} bits of guest physical address: 32 to 52 are possible")
+        self._lock = make_lock(threads)
+        self._threads = threads
+        self._dist = Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits)
+        self._vcpus: list[Vcpu] = []
+        self._kick: Kick | None = None
+
+    @classmethod
+    def gicv3(
+        cls,
+        vcpus: int,
+        spis: int = 64,
+        *,
+        lrs: int = 4,
+        host: Host | None = None,
+        threads: bool = True,
+        kick: Kick | None = None,
+    ) -> "Vgic":
+        """Return a VM ready to enter: `vcpus` vCPUs, `spis` SPIs (a multiple of 32), frames where kvmtool has them.
+
+        lrs   list registers of the new machine, which has a physical CPU for each vCPU; unused with `host`.
+        Errors: EINVAL for numbers no VM can have; ValueError for list registers no machine can have.
+        """
+        if not 1 <= vcpus <= MAX_VCPUS_V3:
+            raise ConfigError(EINVAL, f"{vcpus} vCPUs: 1 to {MAX_VCPUS_V3} are possible")
+        try:
+            vm = cls(host or Host(Machine(cpus=vcpus, virt=VirtConfig(n_lr=lrs))), threads=threads)
+        except ValueError as error:
+            raise ConfigError(EINVAL, f"{lrs} list registers: {error}") from error
+        vm.kick = kick
+        for vcpu_id in range(vcpus):
+            vm.create_vcpu(vcpu_id)
+        device = vm.create_device(V3)
+        device.set_attr(Group.NR_IRQS, 0, spis + NR_PRIVATE)
+        device.set_attr(Group.ADDR, Addr.V3_DIST, GICD_BASE)
+        device.set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
+        device.set_attr(Group.CTRL, CTRL_INIT)
+        return vm
+
+    # -- configuration ---------------------------------------------------------------------------
+
+    @property
+    def vcpus(self) -> Sequence[Vcpu]:
+        """The vCPUs in order of creation."""
+        return self._vcpus
+
+    @property
+    def host(self) -> Host:
+        """The host this VM runs on."""
+        return self._dist.host
+
+    @property
+    def kick(self) -> Kick | None:
+        """The port called with a vCPU's index when it must look at its interrupts."""
+        return self._kick
+
+    @kick.setter
+    def kick(self, port: Kick | None) -> None:
+        with self._lock:
+            self._kick = port
+            for vcpu in self._vcpus:
+                vcpu.kick_port = port
+
+    @property
+    def trace(self) -> TracePort | None:
+        """The listener for what KVM traces; None costs nothing."""
+        return self._dist.trace
+
+    @trace.setter
+    def trace(self, port: TracePort | None) -> None:
+        self._dist.trace = port
+
+    def create_vcpu(self, vcpu_id: int | None = None) -> Vcpu:
+        """KVM_CREATE_VCPU with the given id (default: the next free one).
+
+        Errors: EINVAL for an id or a number of vCPUs past the limit, or when its redistributor cannot lie where
+        it would; EBUSY once the VGIC is initialised; EEXIST for an id in use (its slot is lost, as in KVM).
+        """
+        with self._lock:
+            dist = self._dist
+            if dist.dead:
+                raise DeadVmError
+            if vcpu_id is None:
+                vcpu_id = next(i for i in range(len(self._vcpus) + 1) if i not in dist.by_id)
+            check_new_vcpu(dist, vcpu_id)
+            index = len(self._vcpus)
+            pes = dist.host.machine.pes
+            pe = pes[index % len(pes)]
+            vcpu = LockedVcpu(dist, index, vcpu_id, pe, self._lock) if self._threads else Vcpu(dist, index, vcpu_id, pe)
+            vcpu.kick_port = self._kick
+            add_vcpu(vcpu)
+            if vcpu_id in dist.by_id:
+                unplace(vcpu)
+                raise VgicError(EEXIST, f"vCPU id {vcpu_id} is in use")
+            self._vcpus.append(vcpu)
+            dist.vcpus.append(vcpu)
+            dist.by_id[vcpu_id] = vcpu
+            dist.index_affinities()
+            return vcpu
+
+    def create_device(self, kind: int, flags: int = 0) -> Device:
+        """KVM_CREATE_DEVICE for a VGIC.
+
+        flags  CREATE_DEVICE_TEST: check only that the type exists; a handle is returned that leads nowhere.
+        Errors: ENODEV for a type this host cannot give; EEXIST, EBUSY, E2BIG as in kvm_vgic_create().
+        """
+        with self._lock:
+            dist = self._dist
+            if dist.dead:
+                raise DeadVmError
+            if kind != V3:
+                raise VgicError(ENODEV, f"this host has no device of type {kind}")
+            if not flags & CREATE_DEVICE_TEST:
+                create_vgic(dist, V3)
+            return Device(dist, GROUPS_V3 if not flags & CREATE_DEVICE_TEST else {}, self._lock)
+
+    def create_irqchip(self) -> None:
+        """KVM_CREATE_IRQCHIP: always a GICv2.  Errors: as `create_device`; ENODEV on a host without GICv2."""
+        with self._lock:
+            if self._dist.dead:
+                raise DeadVmError
+            create_vgic(self._dist, V2)
+
+    def check_extension(self, cap: int) -> int:
+        """KVM_CHECK_EXTENSION: 0 for what is not there.  Errors: EIO in a dead VM."""
+        if self._dist.dead:
+            raise DeadVmError
+        return 1 if cap in (Cap.IRQCHIP, Cap.ARM_IRQ_LINE_LAYOUT_2) else 0
+
+    # -- interrupts coming in --------------------------------------------------------------------
+
+    def irq_line(self, irq: int, level: int) -> None:
+        """KVM_IRQ_LINE: `irq` is the ioctl's word (see `irq_word`); any non-zero `level` is high.
+
+        Errors: ENXIO, EINVAL, EBUSY as in kvm_vm_ioctl_irq_line().
+        """
+        lock = self._lock
+        lock.acquire()
+        try:
+            if self._dist.dead:
+                raise DeadVmError
+            irq_line(self._dist, irq, level)
+        finally:
+            lock.release()
+
+    def inject(
+        self, intid: int, level: bool = True, *, vcpu: Vcpu | None = None, owner: Hashable | None = None
+    ) -> None:
+        """Drive the line of `intid` as a device model does: kvm_vgic_inject_irq().
+
+        vcpu   whose PPI it is; None for an SPI.
+        owner  the device, if it owns the line (`Vcpu.set_owner`); anybody else is ignored without an error.
+        Errors: EBUSY before init; EINVAL for an interrupt that does not exist.
+        """
+        lock = self._lock
+        lock.acquire()
+        try:
+            inject(self._dist, vcpu, intid, level, owner)
+        finally:
+            lock.release()
+
+    def add_ack_notifier(self, intid: int, listener: AckNotifier) -> None:
+        """Call `listener(intid)` when the guest completes the unmapped level SPI: kvm_register_irq_ack_notifier().
+
+        Errors: EINVAL for what is no SPI number.
+        """
+        if not FIRST_SPI <= intid <= MAX_SPI:
+            raise ConfigError(EINVAL, f"INTID {intid} is not an SPI")
+        with self._lock:
+            notifiers = self._dist.ack_notifiers
+            notifiers[intid] = [*notifiers.get(intid, ()), listener]
+
+    def remove_ack_notifier(self, intid: int, listener: AckNotifier) -> None:
+        """Stop calling `listener`; unknown ones are ignored: kvm_unregister_irq_ack_notifier()."""
+        with self._lock:
+            notifiers = self._dist.ack_notifiers
+            left = [other for other in notifiers.get(intid, ()) if other is not listener]
+            if left:
+                notifiers[intid] = left
+            else:
+                notifiers.pop(intid, None)
+
+    # -- looking inside --------------------------------------------------------------------------
+
+    def debug_state(self) -> str:
+        """Return what KVM's debugfs file `vgic-state` shows.  vCPUs in the guest are not folded for it."""
+        with self._lock:
+            return state_text(self._dist)
+
+    def state(self) -> VgicState:
+        """Return what `debug_state` shows as dictionaries with names, ready for JSON."""
+        with self._lock:
+            return state_json(self._dist)
+
+    def explain(self, intid: int, vcpu: Vcpu | None = None) -> Explanation:
+        """Say which gates stop `intid` on its way to a guest; print the answer.  Changes nothing.
+
+        vcpu  whose guest; None, for an SPI: the vCPU that holds it, or else the one it is routed to.
+        Errors: EINVAL for a private interrupt without a vCPU.
+        """
+        with self._lock:
+            return explain(self._dist, intid, vcpu)
+
+    def check(self) -> None:
+        """Assert every invariant of the VM's state that must hold between two calls."""
+        with self._lock:
+            for vcpu in self._dist.vcpus:
+                check_ap_list(vcpu)
