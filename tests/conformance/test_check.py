@@ -1,0 +1,472 @@
+"""`vgic check`: every check passes on every machine, says so as kvm-unit-tests does, and fails when it should."""
+
+from typing import Final, NamedTuple
+
+import pytest
+
+from hw import Machine, VirtConfig
+from hw.arch import (
+    GICD_ICACTIVER,
+    GICD_ICENABLER,
+    GICD_ICFGR,
+    GICD_ICPENDR,
+    GICD_IGROUPR,
+    GICD_IPRIORITYR,
+    GICD_IROUTER,
+    GICD_ISACTIVER,
+    GICD_ISPENDR,
+    ICC_BPR1_EL1,
+    ICC_CTLR_EL1,
+    ICC_DIR_EL1,
+    ICC_EOIR0_EL1,
+    ICC_EOIR1_EL1,
+    ICC_IAR1_EL1,
+    ICC_IGRPEN1_EL1,
+    ICC_PMR_EL1,
+    ICC_RPR_EL1,
+    ICC_SGI1R_EL1,
+    SGIR_IRM,
+)
+from vgic import AckNotifier, Host
+from vgic.cli.check import run_checks
+from vgic.cli.checks import CHECKS
+from vgic.cli.checks.board import GICD_BASE, GICR_BASE, Board
+from vgic.cli.checks.report import FAILED, PASSED, SKIPPED, Report
+from vgic.cli.main import main
+
+
+class Asserting(Board):
+    """A board that asserts the invariants of library and hardware after every exit."""
+
+    def exit(self, cpu: int) -> None:
+        super().exit(cpu)
+        self.vm.check()
+        self.vm.host.machine.check()
+
+
+# -- checks pass ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lrs", [1, 2, 4, 16], ids="lrs={}".format)
+@pytest.mark.parametrize("cpus", [1, 2, 4, 8], ids="cpus={}".format)
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_passes(name: str, cpus: int, lrs: int) -> None:
+    lines: list[str] = []
+    assert run_checks([name], cpus, lrs, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
+
+
+@pytest.mark.parametrize("spis", [64, 256, 864, 896, 960], ids="spis={}".format)
+def test_the_slip_of_the_setup_loop_hurts_nobody(spis: int) -> None:
+    """gicv3_enable_defaults() writes all ones past IGROUPR; how far depends on the number of INTIDs."""
+    lines: list[str] = []
+    assert run_checks(list(CHECKS), spis=spis, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
+
+
+def test_cpus_of_several_clusters() -> None:
+    """SGI1R names CPUs of one Aff1 only."""
+    lines: list[str] = []
+    assert run_checks(["ipi", "affinity"], 40, write=lines.append) == PASSED, "\n".join(lines)
+
+
+class Hosts(NamedTuple):
+    """A host unlike the default."""
+
+    virt: VirtConfig = VirtConfig()
+    group0_trap: bool = False
+    group1_trap: bool = False
+    common_trap: bool = False
+
+
+HOSTS: Final = {
+    "Group 0 trapped": Hosts(group0_trap=True),
+    "Group 1 trapped": Hosts(group1_trap=True),
+    "common registers trapped": Hosts(common_trap=True),
+    "all trapped": Hosts(group0_trap=True, group1_trap=True, common_trap=True),
+    "8 priority bits, 7 of them preempt": Hosts(VirtConfig(pri_bits=8, pre_bits=7)),
+    "16-bit INTIDs": Hosts(VirtConfig(id_bits=16)),
+}
+
+
+@pytest.mark.parametrize("row", HOSTS.values(), ids=HOSTS)
+def test_checks_pass_on_other_hosts(row: Hosts) -> None:
+    class OtherHost(Asserting):
+        def make_host(self) -> Host:
+            machine = Machine(cpus=self.cpus, virt=row.virt)
+            return Host(machine, group0_trap=row.group0_trap, group1_trap=row.group1_trap, common_trap=row.common_trap)
+
+    lines: list[str] = []
+    assert run_checks(list(CHECKS), build=OtherHost, write=lines.append) == PASSED, "\n".join(lines)
+
+
+# -- checks fail ---------------------------------------------------------------------------------
+
+
+class KicksLost(Board):
+    def kick(self, cpu: int) -> None:
+        pass
+
+
+class KicksMisdirected(Board):
+    def kick(self, cpu: int) -> None:
+        self.kicked[0] = True
+
+
+class LinesDead(Board):
+    def inject(self, intid: int, level: bool) -> None:
+        pass
+
+
+class LinesStuck(Board):
+    def inject(self, intid: int, level: bool) -> None:
+        if level:
+            super().inject(intid, level)
+
+
+class EveryFifthLost(Board):
+    def inject(self, intid: int, level: bool) -> None:
+        if intid % 5:
+            super().inject(intid, level)
+
+
+class MaintenanceLost(Board):
+    def must_exit(self, cpu: int) -> bool:
+        return self.kicked[cpu]
+
+
+class CompletionsLost(Board):
+    def on_completion(self, intid: int, listener: AckNotifier) -> None:
+        pass
+
+
+class CompletionsDoubled(Board):
+    def on_completion(self, intid: int, listener: AckNotifier) -> None:
+        super().on_completion(intid, listener)
+        super().on_completion(intid, listener)
+
+
+class SgiLosesIrm(Board):
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        return super().msr(cpu, register, value & ~SGIR_IRM if register == ICC_SGI1R_EL1 else value)
+
+
+class SgiReachesEverybody(Board):
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        return super().msr(cpu, register, value | 0xFFFF if register == ICC_SGI1R_EL1 else value)
+
+
+class SgiFromNowhere(Board):
+    """The end of one SGI makes another pending."""
+
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        done = super().msr(cpu, register, value)
+        if register == ICC_EOIR1_EL1 and value == 1:
+            super().msr(cpu, ICC_SGI1R_EL1, 2 << 24 | 1 << cpu)
+        return done
+
+
+class SpuriousAcknowledge(Board):
+    def mrs(self, cpu: int, register: int) -> int:
+        return 1023 if register == ICC_IAR1_EL1 else super().mrs(cpu, register)
+
+
+class WrongAcknowledge(Board):
+    def mrs(self, cpu: int, register: int) -> int:
+        value = super().mrs(cpu, register)
+        return value ^ 2 if register == ICC_IAR1_EL1 and value != 1023 else value
+
+
+class RunningPriorityIdle(Board):
+    def mrs(self, cpu: int, register: int) -> int:
+        return 0xFF if register == ICC_RPR_EL1 else super().mrs(cpu, register)
+
+
+class NoRegister(Board):
+    def mrs(self, cpu: int, register: int) -> int:
+        return -1
+
+
+class NoFrame(Board):
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        return -3
+
+
+class FiqAsIrq(Board):
+    def irq(self, cpu: int) -> bool:
+        return super().irq(cpu) or super().fiq(cpu)
+
+
+class IrqHeld(Board):
+    def irq(self, cpu: int) -> bool:
+        return True
+
+
+class WriteIgnored(Board):
+    """One system register ignores writes."""
+
+    register: int
+
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        return register == self.register or super().msr(cpu, register, value)
+
+
+class Eoir1Ignored(WriteIgnored):
+    register = ICC_EOIR1_EL1
+
+
+class Eoir0Ignored(WriteIgnored):
+    register = ICC_EOIR0_EL1
+
+
+class DirIgnored(WriteIgnored):
+    register = ICC_DIR_EL1
+
+
+class PmrIgnored(WriteIgnored):
+    register = ICC_PMR_EL1
+
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        return super().msr(cpu, register, value) if value != 0xF0 else Board.msr(self, cpu, register, value)
+
+
+class BprIgnored(WriteIgnored):
+    register = ICC_BPR1_EL1
+
+
+class CtlrIgnored(WriteIgnored):
+    register = ICC_CTLR_EL1
+
+
+class Igrpen1Set(Board):
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        return super().msr(cpu, register, 1 if register == ICC_IGRPEN1_EL1 else value)
+
+
+class BankIgnored(Board):
+    """One register bank of distributor and redistributors ignores writes."""
+
+    first: int
+    last: int
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        offset = gpa - GICD_BASE if gpa < GICR_BASE else (gpa - GICR_BASE) % 0x2_0000 - 0x1_0000
+        return self.first <= offset <= self.last or super().store(cpu, gpa, size, value)
+
+
+class IcenablerIgnored(BankIgnored):
+    first, last = GICD_ICENABLER, GICD_ICENABLER + 0x7F
+
+
+class IspendrIgnored(BankIgnored):
+    first, last = GICD_ISPENDR, GICD_ISPENDR + 0x7F
+
+
+class IcpendrIgnored(BankIgnored):
+    first, last = GICD_ICPENDR, GICD_ICPENDR + 0x7F
+
+
+class IcactiverIgnored(BankIgnored):
+    first, last = GICD_ICACTIVER, GICD_ICACTIVER + 0x7F
+
+
+class PriorityIgnored(BankIgnored):
+    first, last = GICD_IPRIORITYR, GICD_IPRIORITYR + 0x3FF
+
+
+class ConfigIgnored(BankIgnored):
+    first, last = GICD_ICFGR, GICD_ICFGR + 0xFF
+
+
+class GroupIgnored(BankIgnored):
+    first, last = GICD_IGROUPR, GICD_IGROUPR + 0x7F
+
+
+class RouterIgnored(BankIgnored):
+    first, last = GICD_IROUTER, GICD_IROUTER + 0x1FFF
+
+
+class AlwaysActive(Board):
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        bank = GICD_ISACTIVER <= gpa - GICD_BASE < GICD_ISACTIVER + 0x80
+        return 0xFFFF_FFFF if bank else super().load(cpu, gpa, size)
+
+
+class DistributorOn(BankIgnored):
+    """GICD_CTLR stays as the setup left it."""
+
+    first = last = 0
+    writes = 0
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        if gpa == GICD_BASE:
+            self.writes += 1
+            if self.writes <= 2:
+                return Board.store(self, cpu, gpa, size, value)
+        return super().store(cpu, gpa, size, value)
+
+
+class Broken(NamedTuple):
+    """A board with one thing wrong, and the checks that have to notice."""
+
+    board: type[Board]
+    checks: str
+
+
+BROKEN: Final = {
+    "kicks are lost": Broken(KicksLost, "ipi edge level priority eoimode groups overflow affinity"),
+    "kicks go to CPU 0": Broken(KicksMisdirected, "ipi edge level affinity"),
+    "devices are not heard": Broken(LinesDead, "edge level priority eoimode groups overflow affinity"),
+    "lines never fall": Broken(LinesStuck, "level overflow"),
+    "some interrupts are lost": Broken(EveryFifthLost, "edge level priority eoimode groups overflow affinity"),
+    "the maintenance interrupt is lost": Broken(MaintenanceLost, "level overflow"),
+    "completions are not told": Broken(CompletionsLost, "level overflow"),
+    "completions are told twice": Broken(CompletionsDoubled, "level overflow"),
+    "SGI1R.IRM is ignored": Broken(SgiLosesIrm, "ipi"),
+    "SGI1R reaches everybody": Broken(SgiReachesEverybody, "ipi"),
+    "SGIs come from nowhere": Broken(SgiFromNowhere, "ipi"),
+    "IAR is always spurious": Broken(SpuriousAcknowledge, "ipi active edge level priority overflow affinity"),
+    "IAR gives a wrong INTID": Broken(WrongAcknowledge, "ipi active edge level priority overflow affinity"),
+    "RPR is always idle": Broken(RunningPriorityIdle, "priority"),
+    "system registers are UNDEFINED": Broken(NoRegister, "ipi edge level"),
+    "no frame answers": Broken(NoFrame, "ipi active"),
+    "Group 0 is signalled as IRQ": Broken(FiqAsIrq, "groups"),
+    "the IRQ line is stuck": Broken(IrqHeld, "ipi edge groups"),
+    "EOIR1 is ignored": Broken(Eoir1Ignored, "edge level priority eoimode overflow"),
+    "EOIR0 is ignored": Broken(Eoir0Ignored, "groups"),
+    "DIR is ignored": Broken(DirIgnored, "eoimode"),
+    "PMR is ignored": Broken(PmrIgnored, "priority affinity"),
+    "BPR1 is ignored": Broken(BprIgnored, "priority"),
+    "EOImode is ignored": Broken(CtlrIgnored, "eoimode"),
+    "IGRPEN1 is stuck": Broken(Igrpen1Set, "groups"),
+    "ICENABLER is ignored": Broken(IcenablerIgnored, "edge"),
+    "ISPENDR is ignored": Broken(IspendrIgnored, "level"),
+    "ICPENDR is ignored": Broken(IcpendrIgnored, "edge"),
+    "ICACTIVER is ignored": Broken(IcactiverIgnored, "active"),
+    "IPRIORITYR is ignored": Broken(PriorityIgnored, "priority overflow"),
+    "ICFGR is ignored": Broken(ConfigIgnored, "level overflow"),
+    "IGROUPR is ignored": Broken(GroupIgnored, "groups"),
+    "IROUTER is ignored": Broken(RouterIgnored, "edge affinity"),
+    "ISACTIVER reads as ones": Broken(AlwaysActive, "edge eoimode groups level affinity"),
+    "the distributor cannot be switched off": Broken(DistributorOn, "groups"),
+}
+BREAKAGES: Final = [(what, name) for what, row in BROKEN.items() for name in row.checks.split()]
+
+
+@pytest.mark.parametrize(("what", "name"), BREAKAGES, ids=[f"{name}: {what}" for what, name in BREAKAGES])
+def test_a_check_notices(what: str, name: str) -> None:
+    lines: list[str] = []
+    status = run_checks([name], build=BROKEN[what].board, write=lines.append)
+    assert status == FAILED
+    assert any(line.startswith(f"FAIL: gicv3: {name}: ") for line in lines)
+    assert "unexpected failures" in lines[-1]
+
+
+# -- what it prints ------------------------------------------------------------------------------
+
+IPI_OUTPUT: Final = """\
+PASS: gicv3: ipi: self: Interrupts received
+PASS: gicv3: ipi: target-list: Interrupts received
+PASS: gicv3: ipi: broadcast: Interrupts received
+SUMMARY: 3 tests
+"""
+
+
+def test_output_of_one_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "ipi"]) == PASSED
+    assert capsys.readouterr().out == IPI_OUTPUT
+
+
+SKIP_OUTPUT: Final = """\
+PASS: gicv3: ipi: self: Interrupts received
+SKIP: gicv3: ipi: target-list, broadcast: at least 2 CPUs needed
+SUMMARY: 2 tests, 1 skipped
+"""
+
+
+def test_output_with_a_skip(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "ipi", "--cpus", "1"]) == PASSED
+    assert capsys.readouterr().out == SKIP_OUTPUT
+
+
+FAIL_OUTPUT: Final = """\
+PASS: gicv3: ipi: self: Interrupts received
+PASS: gicv3: ipi: target-list: Interrupts received
+FAIL: gicv3: ipi: broadcast: Interrupts received
+INFO: gicv3: ipi: broadcast: CPUs with none: [0, 2, 3]; too many: []; a wrong INTID: []; a spurious one: []
+SUMMARY: 3 tests, 1 unexpected failures
+"""
+
+
+def test_output_with_a_failure() -> None:
+    lines: list[str] = []
+    assert run_checks(["ipi"], build=SgiLosesIrm, write=lines.append) == FAILED
+    assert lines == FAIL_OUTPUT.splitlines()
+
+
+def test_output_of_several_checks_ends_with_all_of_them() -> None:
+    lines: list[str] = []
+    assert run_checks(["active", "ipi"], build=SgiLosesIrm, write=lines.append) == FAILED
+    assert lines[-4:] == [
+        "",
+        "PASS active (2 tests)",
+        "FAIL ipi (3 tests, 1 unexpected failures)",
+        "SUMMARY: 5 tests, 1 unexpected failures",
+    ]
+
+
+def test_all_checks_run_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == PASSED
+    outcomes = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("PASS ")]
+    assert outcomes == list(CHECKS)
+
+
+def test_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--list"]) == PASSED
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(CHECKS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["nope"], ["--cpus", "0"], ["--cpus", "513"], ["--lrs", "17"], ["--spis", "100"], ["--gic", "v5"]],
+    ids=" ".join,
+)
+def test_arguments_that_make_no_sense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["check", *arguments])
+    assert stop.value.code == 2
+    assert "vgic check: error: " in capsys.readouterr().err
+
+
+# -- report --------------------------------------------------------------------------------------
+
+
+def test_nothing_but_skips_exits_with_77() -> None:
+    lines: list[str] = []
+    report = Report(lines.append)
+    report.skip("no GICv4")
+    assert report.status() == SKIPPED == 77
+    assert [*lines, report.summary(), report.outcome("vlpi")] == [
+        "SKIP: no GICv4",
+        "SUMMARY: 1 tests, 1 skipped",
+        "SKIP vlpi (1 tests, 1 skipped)",
+    ]
+
+
+def test_prefixes_nest_and_end() -> None:
+    lines: list[str] = []
+    report = Report(lines.append)
+    with report.prefix("gicv3"):
+        with report.prefix("ipi"):
+            report.expect(True, "good", "unseen")
+            report.expect(False, "bad", "seen")
+        report.equal(1, 2, "one is two")
+    report.info("done")
+    assert lines == [
+        "PASS: gicv3: ipi: good",
+        "FAIL: gicv3: ipi: bad",
+        "INFO: gicv3: ipi: seen",
+        "FAIL: gicv3: one is two",
+        "INFO: gicv3: found 1, expected 2",
+        "INFO: done",
+    ]
+    assert report.summary() == "SUMMARY: 3 tests, 2 unexpected failures"
+    assert report.status() == FAILED

@@ -1,0 +1,136 @@
+"""`vgic check`: guests in the style of kvm-unit-tests that check the model from the inside.
+
+Room:    the command; the guests are in `checks`.
+Holds:   the exit status is kvm-unit-tests': 0 if all passed, 1 if something failed, 77 if all was skipped.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from vgic import VgicError
+from vgic.cli import Subparsers
+from vgic.cli.checks import CHECKS
+from vgic.cli.checks.board import GICD_BASE, GICR_BASE, Board
+from vgic.cli.checks.gic import Gic, GicV3
+from vgic.cli.checks.guest import Guest
+from vgic.cli.checks.port import GuestError
+from vgic.cli.checks.report import Report
+
+DEFAULT_CPUS: Final = 4
+DEFAULT_LRS: Final = 4
+DEFAULT_SPIS: Final = 224
+_MIN_SPIS: Final = 64  # what `overflow` needs with 16 list registers
+
+BuildBoard = Callable[[int, int, int], Board]
+"""Given CPUs, list registers and SPIs."""
+
+
+def _gicv3() -> Gic:
+    return GicV3(GICD_BASE, GICR_BASE)
+
+
+GICS: Final[dict[str, Callable[[], Gic]]] = {"v3": _gicv3}
+"""The guest's driver for each model."""
+
+DEFAULT_GIC: Final = "v3"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "check",
+        help="run small guests that check the interrupt controller",
+        description="Run small guests that check the interrupt controller, in the style of kvm-unit-tests. "
+        "Exit status: 0 all passed, 1 something failed, 77 all skipped.",
+    )
+    parser.add_argument("names", nargs="*", type=_name, metavar="NAME", help="checks to run (default: all)")
+    parser.add_argument("--list", action="store_true", help="say which checks there are")
+    parser.add_argument(
+        "--gic", choices=tuple(GICS), default=DEFAULT_GIC, help="the guest's GIC (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--cpus", type=_between(1, 512), default=DEFAULT_CPUS, metavar="N", help="vCPUs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--lrs", type=_between(1, 16), default=DEFAULT_LRS, metavar="N", help="list registers (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--spis", type=_spis, default=DEFAULT_SPIS, metavar="N", help="SPIs, a multiple of 32 (default: %(default)s)"
+    )
+    parser.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the command line says and return the exit status."""
+    if args.list:
+        for name, check in CHECKS.items():
+            print(f"{name:<10} {check.what}")
+        return 0
+    names: list[str] = args.names or list(CHECKS)
+    return run_checks(names, args.cpus, args.lrs, args.spis, gic=args.gic)
+
+
+def run_checks(
+    names: Sequence[str],
+    cpus: int = DEFAULT_CPUS,
+    lrs: int = DEFAULT_LRS,
+    spis: int = DEFAULT_SPIS,
+    *,
+    gic: str = DEFAULT_GIC,
+    build: BuildBoard = Board,
+    write: Callable[[str], object] = print,
+) -> int:
+    """Run the named checks, each on a new board, and return the exit status.
+
+    Each check ends with its own summary; several are followed by a line for each and a summary of all.
+    """
+    total = Report(write)
+    outcomes: list[str] = []
+    for name in names:
+        report = Report(write)
+        run_check(name, report, build(cpus, lrs, spis), GICS[gic]())
+        write(report.summary())
+        outcomes.append(report.outcome(name))
+        total.add(report)
+        if len(names) > 1:
+            write("")
+    if len(names) > 1:
+        for outcome in outcomes:
+            write(outcome)
+        write(total.summary())
+    return total.status()
+
+
+def run_check(name: str, report: Report, board: Board, gic: Gic) -> None:
+    """Boot a guest on `board` and run one check in it; a guest that cannot go on is a failed test."""
+    with report.prefix(gic.name), report.prefix(name):
+        try:
+            CHECKS[name].run(Guest(board, gic), report)
+        except GuestError as fault:
+            report.expect(False, "The guest runs to its end", str(fault))
+        except VgicError as error:
+            report.expect(False, "The library accepts what the VMM does", str(error))
+
+
+def _name(text: str) -> str:
+    if text not in CHECKS:
+        raise argparse.ArgumentTypeError(f"there is no check {text!r}; there are {', '.join(CHECKS)}")
+    return text
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{value} is not in {low}..{high}")
+        return value
+
+    return parse
+
+
+def _spis(text: str) -> int:
+    value = int(text)
+    if value % 32 or not _MIN_SPIS <= value <= 960:
+        raise argparse.ArgumentTypeError(f"{value} is not a multiple of 32 in {_MIN_SPIS}..960")
+    return value

@@ -1,0 +1,116 @@
+"""The machine a check runs on: one VM, and what its VMM does with it.
+
+Room:    the only module of the checks that calls the library; a CPU is a number here.
+Owns:    the VM, and which vCPUs were asked to leave the guest.
+Never:   looks inside the library: what it hands on is what the guest or a device would see.
+Holds:   everything the checks learn comes through a method of `Board`, so that a test can derive a broken one.
+"""
+
+from typing import Final
+
+from hw import Machine, VirtConfig
+from vgic import CTRL_INIT, AckNotifier, Addr, DeviceType, Group, Host, Vgic
+
+GICD_BASE: Final = 0x0800_0000
+GICR_BASE: Final = 0x080A_0000
+"""Where the guest finds the frames: what its device tree would say."""
+
+_PRIVATE: Final = 32
+
+
+class Board:
+    """`cpus` vCPUs, each with a physical CPU of `lrs` list registers to itself, and `spis` SPIs."""
+
+    __slots__ = ("cpus", "kicked", "lrs", "maintenance_exits", "spis", "vm")
+
+    def __init__(self, cpus: int, lrs: int, spis: int) -> None:
+        """Build the VM up to the point where its vCPUs can be entered.
+
+        Errors: ValueError or VgicError for numbers that cannot be.
+        """
+        self.cpus = cpus
+        self.lrs = lrs
+        self.spis = spis
+        self.kicked = [False] * cpus
+        self.maintenance_exits = 0
+        self.vm = Vgic(self.make_host(), threads=False)
+        self.vm.kick = self.kick
+        for vcpu_id in range(cpus):
+            self.vm.create_vcpu(vcpu_id)
+        device = self.vm.create_device(DeviceType.VGIC_V3)
+        device.set_attr(Group.NR_IRQS, 0, spis + _PRIVATE)
+        device.set_attr(Group.ADDR, Addr.V3_DIST, GICD_BASE)
+        device.set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
+        device.set_attr(Group.CTRL, CTRL_INIT)
+
+    def make_host(self) -> Host:
+        """Return the host: a physical CPU for each vCPU, nothing trapped."""
+        return Host(Machine(cpus=self.cpus, virt=VirtConfig(n_lr=self.lrs)))
+
+    # -- the VMM and its devices -----------------------------------------------------------------
+
+    def kick(self, cpu: int) -> None:
+        """Note that the library wants `cpu` to look at its interrupts."""
+        self.kicked[cpu] = True
+
+    def inject(self, intid: int, level: bool) -> None:
+        """Drive the line of an SPI."""
+        self.vm.inject(intid, level)
+
+    def on_completion(self, intid: int, listener: AckNotifier) -> None:
+        """Call `listener` when the guest has completed a level SPI."""
+        self.vm.add_ack_notifier(intid, listener)
+
+    def enter(self, cpu: int) -> None:
+        """Enter the guest; kicks until now are served by that."""
+        self.kicked[cpu] = False
+        self.vm.vcpus[cpu].enter()
+
+    def exit(self, cpu: int) -> None:
+        """Leave the guest."""
+        self.vm.vcpus[cpu].exit()
+
+    def has_work(self, cpu: int) -> bool:
+        """Whether a vCPU outside the guest, in WFI, must run again."""
+        return self.vm.vcpus[cpu].pending()
+
+    # -- the physical CPU that runs the guest ----------------------------------------------------
+
+    def must_exit(self, cpu: int) -> bool:
+        """Whether something takes the physical CPU out of the guest: a kick's IPI, or the maintenance interrupt."""
+        if self.kicked[cpu]:
+            return True
+        if self.vm.vcpus[cpu].pe.virt.maintenance():
+            self.maintenance_exits += 1
+            return True
+        return False
+
+    def irq(self, cpu: int) -> bool:
+        """The virtual IRQ line."""
+        return self.vm.vcpus[cpu].pe.virq()
+
+    def fiq(self, cpu: int) -> bool:
+        """The virtual FIQ line."""
+        return self.vm.vcpus[cpu].pe.vfiq()
+
+    # -- what the guest's instructions do --------------------------------------------------------
+
+    def affinity(self, cpu: int) -> int:
+        """MPIDR_EL1's Aff3.Aff2.Aff1.Aff0."""
+        return self.vm.vcpus[cpu].mpidr
+
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        """Return what a load reads, or a negative number if no frame is there."""
+        return self.vm.vcpus[cpu].read(gpa, size)
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        """Store; False if no frame is there."""
+        return self.vm.vcpus[cpu].write(gpa, size, value)
+
+    def mrs(self, cpu: int, register: int) -> int:
+        """Return what MRS reads, or a negative number if it is UNDEFINED."""
+        return self.vm.vcpus[cpu].mrs(register)
+
+    def msr(self, cpu: int, register: int, value: int) -> bool:
+        """Write a system register; False if it is UNDEFINED."""
+        return self.vm.vcpus[cpu].msr(register, value)

@@ -1,0 +1,63 @@
+"""`vgic`: find the commands, parse the arguments, run one.
+
+Room:    the entry point of the command line.
+Holds:   other packages add commands through the entry-point group "vgic.commands", whose entries name an
+         `add_parser`.  Exit status 2 for arguments that make no sense, as argparse has it.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from typing import Final, cast
+
+from vgic.cli import Subparsers, check, replay
+
+AddParser = Callable[[Subparsers], None]
+
+COMMANDS: Final[tuple[AddParser, ...]] = (replay.add_parser, check.add_parser)  # in the order that help shows
+COMMAND_GROUP: Final = "vgic.commands"
+INTERRUPTED: Final = 128 + signal.SIGINT
+CLOSED_PIPE: Final = 128 + signal.SIGPIPE
+
+
+def version() -> str:
+    """Return the installed version of the package, or say that it is not installed."""
+    try:
+        return metadata.version("vgic")
+    except metadata.PackageNotFoundError:
+        return "not installed (run from its source tree)"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with the commands of this package and of those that registered some."""
+    parser = argparse.ArgumentParser(prog="vgic", description="A model of KVM's Arm interrupt controller.")
+    parser.add_argument("--version", action="version", version=f"vgic {version()}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add_parser in COMMANDS:
+        add_parser(subparsers)
+    for entry in metadata.entry_points(group=COMMAND_GROUP):
+        cast(AddParser, entry.load())(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that `argv` (default: the process's arguments) names and return its exit status."""
+    arguments = build_parser().parse_args(argv)
+    command = cast(Callable[[argparse.Namespace], int], arguments.func)
+    try:
+        status = command(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has gone; leave nothing for the interpreter to flush into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
