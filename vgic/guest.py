@@ -12,7 +12,7 @@ from typing import Final
 from hw.arch import TRAP_EL2, UNDEFINED
 from vgic.errors import EBUSY, EINVAL, BusyError, ConfigError, DeadVmError, VgicError
 from vgic.lifecycle import map_resources
-from vgic.mapped import map_irq, map_is_active, reset_mapped, set_owner, unmap_irq
+from vgic.mapped import get_map, map_irq, map_is_active, reset_mapped, set_owner, unmap_irq
 from vgic.ports import LevelReader
 from vgic.run import flush, load, pending, put, sync
 from vgic.v3 import sysreg, trap
@@ -228,6 +228,10 @@ class Vcpu(VcpuGic):
     def unmap_irq(self, intid: int) -> None:
         """Untie `intid`: kvm_vgic_unmap_phys_irq().  Errors: EAGAIN before init, EINVAL."""
         unmap_irq(self, intid)
+
+    def get_map(self, intid: int) -> int:
+        """Return the physical interrupt that `intid` is tied to, or -1: kvm_vgic_get_map()."""
+        return get_map(self, intid)
 
     def map_is_active(self, intid: int) -> bool:
         """Whether `intid` is mapped and active: kvm_vgic_map_is_active()."""

@@ -110,6 +110,11 @@ class LockedVcpu(Vcpu):
         with self.lock:
             Vcpu.unmap_irq(self, intid)
 
+    def get_map(self, intid: int) -> int:
+        """See `Vcpu.get_map`."""
+        with self.lock:
+            return Vcpu.get_map(self, intid)
+
     def map_is_active(self, intid: int) -> bool:
         """See `Vcpu.map_is_active`."""
         with self.lock:

@@ -106,6 +106,12 @@ def unmap_irq(vcpu: VcpuGic, intid: int) -> None:
     irq.sw_resample = False
 
 
+def get_map(vcpu: VcpuGic, intid: int) -> int:
+    """Return the physical interrupt that `intid` is tied to, or -1: kvm_vgic_get_map()."""
+    irq = vcpu.find_irq(intid)
+    return irq.hwintid if irq is not None and irq.hw else -1
+
+
 def map_is_active(vcpu: VcpuGic, intid: int) -> bool:
     """Whether `intid` is mapped and active: kvm_vgic_map_is_active(). False before init."""
     if not vcpu.dist.initialized:

@@ -1,8 +1,8 @@
 """What an embedder supplies, and what the library hands back through it.
 
 Room:    the floor, beside ids.
-Holds:   a port is called under the VM's lock, on the thread that made the call; it may call back into the
-         library (the lock is reentrant), but not enter, exit or put the vCPU whose call it interrupts.
+Holds:   a port is called under the VM's lock, on the thread that made the call.  It may call back into the library
+         (the lock is reentrant), but must not enter, exit or put a vCPU, and should not raise.
 """
 
 from collections.abc import Callable

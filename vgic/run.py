@@ -192,9 +192,12 @@ def halt_guests(dist: Dist) -> None:
 
 
 def resume_guests(dist: Dist) -> None:
-    """Refill what `halt_guests` folded, and kick, as the vCPUs left the guest: kvm_arm_resume_guest()."""
+    """Refill what `halt_guests` folded, and kick, as the vCPUs left the guest: kvm_arm_resume_guest().
+
+    A vCPU with list registers in use was brought back by its embedder meanwhile, in answer to a kick.
+    """
     for vcpu in dist.vcpus:
-        if vcpu.mode == IN_GUEST:
+        if vcpu.mode == IN_GUEST and not vcpu.used_lrs:
             cost = vcpu.cost
             cost.exits_irq += 1
             cost.entries += 1

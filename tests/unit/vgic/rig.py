@@ -11,7 +11,7 @@ from typing import Final
 from hw.arch import ICC_EOIR1_EL1, ICC_IAR1_EL1, VMCR_VENG0, VMCR_VENG1, VMCR_VFIQEN, VMCR_VPMR_SHIFT
 from hw.lr import ListReg
 from tests.support import make_vm
-from vgic import Vcpu
+from vgic import TracePort, Vcpu, VgicError
 from vgic.dist import Dist
 from vgic.irq import Irq
 
@@ -102,3 +102,28 @@ def take(vcpu: Vcpu) -> int:
     intid = acknowledge(vcpu)
     end(vcpu, intid)
     return intid
+
+
+def outcome(call: Callable[[], object]) -> int:
+    """0, or the errno of what it raises."""
+    try:
+        call()
+    except VgicError as error:
+        return error.errno
+    return 0
+
+
+class Tracer(TracePort):
+    """Remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[object, ...]] = []
+
+    def vgic_update_irq_pending(self, vcpu: int, intid: int, level: bool) -> None:
+        self.seen.append(("update", vcpu, intid, level))
+
+    def kvm_irq_line(self, kind: int, vcpu_id: int, number: int, level: int) -> None:
+        self.seen.append(("line", kind, vcpu_id, number, level))
+
+    def kvm_ack_irq(self, irqchip: int, pin: int) -> None:
+        self.seen.append(("ack", irqchip, pin))

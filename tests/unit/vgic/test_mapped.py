@@ -118,8 +118,9 @@ def test_map_does_not_need_init() -> None:
 def test_map_changes_no_state() -> None:
     rig = Rig()
     irq = rig.irq(PPI, line=True, latch=True, active=True)
-    rig.vcpu.map_irq(PPI, HOST_PPI, low)
+    rig.vcpu.map_irq(PPI, HOST_PPI)
     assert (irq.line_level, irq.pending_latch, irq.active, physical(rig)) == (True, True, True, (False, False))
+    assert (irq.input_level, irq.sw_resample) == (None, False), "unless asked for"
 
 
 def test_unmap_leaves_state_owner_and_the_hosts_number() -> None:
@@ -129,6 +130,7 @@ def test_unmap_leaves_state_owner_and_the_hosts_number() -> None:
     rig.vcpu.set_owner(PPI, "timer")
     rig.vcpu.unmap_irq(PPI)
     assert (irq.hw, irq.hwintid, irq.input_level, irq.sw_resample) == (False, 0, None, False)
+    assert irq.mapped_by is None
     assert (irq.line_level, irq.pending_latch, irq.active) == (True, True, True)
     assert (irq.host_irq, irq.owner) == (HOST_PPI, "timer")
 
@@ -137,6 +139,16 @@ def test_unmap_of_one_that_is_not_mapped_is_no_error() -> None:
     rig = Rig()
     rig.vcpu.unmap_irq(PPI)
     assert not rig.irq(PPI).hw
+
+
+def test_get_map_names_the_physical_interrupt_while_there_is_one() -> None:
+    rig = Rig()
+    assert rig.vcpu.get_map(PPI) == -1
+    rig.vcpu.map_irq(PPI, HOST_PPI)
+    assert rig.vcpu.get_map(PPI) == HOST_PPI
+    rig.vcpu.unmap_irq(PPI)
+    assert rig.vcpu.get_map(PPI) == -1
+    assert rig.vcpu.get_map(96) == -1, "no such interrupt"
 
 
 class Active(NamedTuple):
@@ -207,7 +219,7 @@ OWNERS: Final = {
 }
 
 
-@pytest.mark.parametrize("intid", [PPI, SPI], ids=["PPI", "SPI"])
+@pytest.mark.parametrize("intid", [16, PPI, SPI], ids=["the first PPI", "a PPI", "an SPI"])
 @pytest.mark.parametrize("row", OWNERS.values(), ids=OWNERS)
 def test_owner(row: Owner, intid: int) -> None:
     rig = Rig()
@@ -224,7 +236,10 @@ def test_owner(row: Owner, intid: int) -> None:
 # The physical side
 
 
-@pytest.mark.parametrize(("intid", "host_irq"), [(PPI, HOST_PPI), (SPI, HOST_SPI)], ids=["a PPI", "an SPI"])
+PAIRS: Final = {"a PPI": (PPI, HOST_PPI), "an SPI": (SPI, HOST_SPI), "the first SPI": (SPI, 32)}
+
+
+@pytest.mark.parametrize(("intid", "host_irq"), PAIRS.values(), ids=PAIRS)
 def test_physical_active(intid: int, host_irq: int) -> None:
     rig = Rig()
     irq = rig.irq(intid)
@@ -245,7 +260,7 @@ def test_a_physical_ppi_is_that_of_the_cpu_the_vcpu_is_on() -> None:
 
 
 @pytest.mark.parametrize("level", [False, True], ids=["low", "high"])
-@pytest.mark.parametrize("host_irq", [HOST_PPI, HOST_SPI], ids=["a PPI", "an SPI"])
+@pytest.mark.parametrize("host_irq", [HOST_PPI, 32, HOST_SPI], ids=["a PPI", "the first SPI", "an SPI"])
 def test_the_physical_level_is_the_pending_state(host_irq: int, level: bool) -> None:
     rig = Rig()
     rig.vcpu.map_irq(PPI, host_irq)
@@ -283,9 +298,7 @@ BANKS: Final = {
     "ISENABLER samples the line: it fell, so the host may take the next": Bank(
         GICD_ISENABLER, line=True, below=Physical(False, True)
     ),
-    "ISENABLER samples the line: it fell while active": Bank(
-        GICD_ISENABLER, line=True, active=True, active_after=True
-    ),
+    "ISENABLER samples the line: it fell while active": Bank(GICD_ISENABLER, line=True, active=True, active_after=True),
     "ISENABLER samples the line: still high": Bank(GICD_ISENABLER, high, line=True, line_after=True),
     "ISPENDR makes it active below, as if the host had taken it": Bank(GICD_ISPENDR, latch_after=True),
     "ICPENDR clears pending and active below": Bank(GICD_ICPENDR, below=Physical(False, False)),

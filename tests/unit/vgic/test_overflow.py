@@ -24,6 +24,7 @@ class State(NamedTuple):
     priority: int = 0xA0
     level: bool = EDGE
     target: int | None = 0
+    wire: bool | None = None  # default: what makes a level one pending
 
 
 def entries(*states: State) -> list[Irq]:
@@ -33,7 +34,7 @@ def entries(*states: State) -> list[Irq]:
     for intid, state in enumerate(states, 32):
         irq = rig.irq(intid, level=state.level, enabled=state.enabled, active=state.active, priority=state.priority)
         irq.pending_latch = state.pending and not state.level
-        irq.line_level = state.pending and state.level
+        irq.line_level = state.pending and state.level if state.wire is None else state.wire
         irq.target = None if state.target is None else rig.vcpus[state.target]
         irqs.append(irq)
     return irqs
@@ -45,13 +46,17 @@ SORTED: Final = {
     "as many as list registers": ([State(), State()], False),
     "one too many": ([State(), State(), State()], True),
     "one too many, one of them idle": ([State(), IDLE, State()], False),
-    "an idle one that is enabled and waits for its device": ([State(), State(level=LEVEL, pending=False), State()], False),
+    "an idle one that is enabled and waits for its device": (
+        [State(), State(level=LEVEL, pending=False), State()],
+        False,
+    ),
     "the wire counts": ([State(level=LEVEL), State(level=LEVEL), State(level=LEVEL)], True),
     "active ones count": ([State(active=True, pending=False), State(active=True), State()], True),
     "pending and active counts once": ([State(active=True), State(active=True)], False),
     "a disabled one counts": ([State(), State(), State(enabled=False)], True),
     "one on its way to another vCPU counts": ([State(), State(), State(target=1)], True),
     "one routed to nobody counts": ([State(), State(), State(target=None)], True),
+    "an edge's wire does not count": ([State(), State(pending=False, wire=True), State()], False),
     "an empty list": ([], False),
 }
 
@@ -84,6 +89,11 @@ ORDER: Final = {
     "disabled and idle ones keep their order whatever their priority": (
         [State(enabled=False, priority=0xF8), State(pending=False, priority=0), State(enabled=False, priority=0x80)],
         [0, 1, 2],
+    ),
+    "a level one with its line low is idle": ([State(level=LEVEL, pending=False, priority=0), State()], [1, 0]),
+    "an edge without its event is idle, whatever the wire": (
+        [State(pending=False, wire=True, priority=0), State()],
+        [1, 0],
     ),
     "trigger and target do not matter": (
         [State(target=1), State(level=LEVEL), State(target=None), State(level=LEVEL, target=1)],
