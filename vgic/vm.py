@@ -211,10 +211,13 @@ class Vgic:
         owner  the device, if it owns the line (`Vcpu.set_owner`); anybody else is ignored without an error.
         Errors: EBUSY before init; EINVAL for an interrupt that does not exist.
         """
+        dist = self._dist
+        if vcpu is not None and vcpu.dist is not dist:
+            raise ConfigError(EINVAL, f"vCPU {vcpu.index} belongs to another VM")
         lock = self._lock
         lock.acquire()
         try:
-            inject(self._dist, vcpu, intid, level, owner)
+            inject(dist, vcpu, intid, level, owner)
         finally:
             lock.release()
 
