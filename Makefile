@@ -4,7 +4,7 @@
 #   make unit            only the unit tests and the golden traces (what other Python versions run)
 #   make bench           the benchmark rows in units of one bare method call
 #   make bench-assert    the same, failing a row above twice its `must`
-#   make campaign        only the random walks
+#   make campaign        a million steps of random walks and a million hostile accesses
 # ARGS is passed on, as in: make test ARGS="-k fold"
 
 PYTHON ?= python3
@@ -33,7 +33,7 @@ bench-assert: $(READY)
 	$(PYTEST) $(ROWS) --assert-units 2 $(ARGS)
 
 campaign: $(READY)
-	$(PYTEST) -n auto tests/walk $(ARGS)
+	$(VENV)/bin/python -m tests.walk.campaign $(ARGS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

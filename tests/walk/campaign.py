@@ -1,0 +1,59 @@
+"""Walks and hostile guests for as long as one likes: python -m tests.walk.campaign --steps 1000000 --seed 1
+
+    --steps     steps of random walks beside the naive model (default 1000000)
+    --accesses  accesses by hostile guests (default 1000000)
+    --seed      the first seed; each walk has its own (default 1)
+
+Prints a line now and then; a failure prints its seed, the last steps and the walk cut down, and exits with 1.
+"""
+
+import argparse
+import sys
+
+from tests.walk.hostile import HostileError, attack
+from tests.walk.walk import WalkError, seeded
+
+STEPS_A_WALK = 1000
+ACCESSES_A_GUEST = 10_000
+WALKS_A_LINE = 50
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def campaign(seed: int, steps: int, accesses: int) -> None:
+    """Raises WalkError or HostileError."""
+    delivered = overflowed = 0
+    walks = -(-steps // STEPS_A_WALK)
+    for n in range(walks):
+        pair = seeded(seed + n, STEPS_A_WALK)
+        delivered += pair.delivered
+        overflowed += pair.model.overflowed
+        if (n + 1) % WALKS_A_LINE == 0 or n + 1 == walks:
+            done = (n + 1) * STEPS_A_WALK
+            say(f"{done} steps, seeds {seed}..{seed + n}: {delivered} delivered, {overflowed} overflows")
+    guests = -(-accesses // ACCESSES_A_GUEST)
+    for n in range(guests):
+        attack(seed + n, ACCESSES_A_GUEST)
+        if (n + 1) % WALKS_A_LINE == 0 or n + 1 == guests:
+            say(f"{(n + 1) * ACCESSES_A_GUEST} hostile accesses, seeds {seed}..{seed + n}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Random walks beside the naive model, then hostile guests.")
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--accesses", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    try:
+        campaign(options.seed, options.steps, options.accesses)
+    except (WalkError, HostileError) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""Hostile guests raise nothing, break no invariant and make nothing grow."""
+
+import gc
+from typing import Final
+
+import pytest
+
+from tests.walk.hostile import attack
+
+SEEDS: Final = range(20)
+ACCESSES_A_SEED: Final = 5_000
+LEAK: Final = 300  # objects; a leak of one for each access would be thousands
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_hostile_guests(seed: int) -> None:
+    attack(seed, ACCESSES_A_SEED)
+
+
+def test_hostile_guests_use_no_memory() -> None:
+    """The objects that a VM is made of do not depend on how much its guests did."""
+    counts = []
+    for accesses in (1_000, 6_000):
+        gc.collect()
+        before = len(gc.get_objects())
+        vm = attack(1, accesses)
+        gc.collect()
+        counts.append(len(gc.get_objects()) - before)
+        del vm
+    assert abs(counts[1] - counts[0]) < LEAK, f"objects after 1000 and 6000 accesses: {counts}"

@@ -1,0 +1,66 @@
+"""Random walks agree with the naive model, whatever the machine, the guests and the devices do.
+
+A failure shows the setup and the steps, cut down; `python -m tests.walk.campaign` does the same for longer.
+"""
+
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.walk.pair import Setup
+from tests.walk.walk import LRS, STEPS, Step, fails, run, seeded, shrink
+
+SEEDS: Final = range(40)
+STEPS_A_SEED: Final = 1000
+LEAST_DELIVERED: Final = 50
+BYTES: Final = st.integers(0, 0xFF)
+
+
+def setups() -> st.SearchStrategy[Setup]:
+    return st.builds(
+        Setup,
+        vcpus=st.integers(1, 4),
+        cpus=st.integers(1, 2),
+        lrs=st.sampled_from(LRS),
+        pri_bits=st.integers(5, 8),
+        pre_bits=st.just(5),
+        trapped=st.booleans(),
+        spread=st.booleans(),
+        booted=st.booleans(),
+        tied=st.booleans(),
+    )
+
+
+def steps() -> st.SearchStrategy[list[Step]]:
+    return st.lists(
+        st.builds(Step, st.sampled_from(sorted(STEPS)), BYTES, BYTES, st.integers(0, 0xFFFF_FFFF)), max_size=60
+    )
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(setup=setups(), walk=steps())
+def test_short_walks_agree(setup: Setup, walk: list[Step]) -> None:
+    run(setup, walk)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_long_walks_agree(seed: int) -> None:
+    seeded(seed, STEPS_A_SEED)
+
+
+def test_walks_reach_what_they_are_for() -> None:
+    """Together these walks acknowledge, and overflow the list registers, often enough to mean something."""
+    pairs = [seeded(1000 + seed, STEPS_A_SEED) for seed in range(4)]
+    assert sum(pair.delivered for pair in pairs) > LEAST_DELIVERED
+    assert sum(pair.model.overflowed for pair in pairs) > LEAST_DELIVERED
+
+
+def test_a_failing_walk_is_cut_down() -> None:
+    """Shrinking keeps a step that fails, and drops those that have no part in it."""
+    setup = Setup(vcpus=1, cpus=1)
+    unknown = Step("no such step")
+    walk = [Step("enter"), Step("serve"), unknown, Step("leave")]
+    assert fails(setup, walk)
+    assert shrink(setup, walk) == [unknown]
