@@ -5,6 +5,8 @@ Owns:    the behaviour of the physical GIC, of the virtual CPU interface, and of
 Never:   knows of guests, vCPUs or a hypervisor's data; runs code; reads a clock.
 Holds:   an access that the architecture defines never raises.
 
+A machine with a GICv2 is Machine(cpus=2, gic=V2Config()); its guests use pe.gicv instead of system registers.
+
     machine = Machine(cpus=2)
     pe = machine.pes[0]
     pe.imo = pe.fmo = True
@@ -15,10 +17,22 @@ Holds:   an access that the architecture defines never raises.
 """
 
 from hw import arch
-from hw.config import PhysConfig, VirtConfig
+from hw.config import PhysConfig, V2Config, V2Profile, VirtConfig
 from hw.cost import Cost
 from hw.machine import Machine
 from hw.memory import BusError, Memory
 from hw.pe import LineWatcher, Pe
 
-__all__ = ["BusError", "Cost", "LineWatcher", "Machine", "Memory", "Pe", "PhysConfig", "VirtConfig", "arch"]
+__all__ = [
+    "BusError",
+    "Cost",
+    "LineWatcher",
+    "Machine",
+    "Memory",
+    "Pe",
+    "PhysConfig",
+    "V2Config",
+    "V2Profile",
+    "VirtConfig",
+    "arch",
+]

@@ -50,7 +50,7 @@ HCR_ALWAYS: Final = HCR_GICV2 | HCR_TC | HCR_TALL0 | HCR_TALL1 | HCR_TSEI
 IIDR_GICV2: Final = 0x0002_043B  # GICC_IIDR, GICV_IIDR: architecture version 2, implementer Arm, product 0
 
 
-def require(fits: bool, what: str, value: int, expected: str) -> None:
+def require(fits: bool, what: str, value: object, expected: str) -> None:
     """Raise ValueError, naming the parameter and its value, unless it `fits`."""
     if not fits:
         raise ValueError(f"{what}={value} is not {expected}")
@@ -59,6 +59,17 @@ def require(fits: bool, what: str, value: int, expected: str) -> None:
 def priority_mask(pri_bits: int) -> int:
     """The bits of an 8-bit priority that exist when the top `pri_bits` are implemented."""
     return 0xFF & ~((1 << (8 - pri_bits)) - 1)
+
+
+class V2Profile(Enum):
+    """Which readings of the GICv2 manual its virtual CPU interface follows.
+
+    ARCH      Group enables decide what is pending, HPPIR shows SGIs with their source, the A* aliases work.
+    RECORDED  As the emulated GIC-400 whose GICV_IIDR is 0x0002043B behaves: see gicv.RecordedGicv.
+    """
+
+    ARCH = "arch"
+    RECORDED = "recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +89,7 @@ class VirtConfig:
     tds: bool = True  # ICH_HCR_EL2.TDIR exists
     dvim: bool = False  # ICH_HCR_EL2.DVIM exists (as storage: there is no direct injection here)
     sre_legacy: bool = False  # ICC_SRE_EL1.SRE can be cleared: a GICv2 guest on GICv3
+    v2_profile: V2Profile = V2Profile.ARCH  # what such a guest finds
     eoicount_without_drop: bool = False  # EOIR with no active priority still looks for an LR and counts
     eoicount_on_eoir_mode1: bool = False  # EOIR of an INTID in no LR counts although DIR deactivates
     drop_tie_ap1: bool = False  # the same level active in both groups: EOIR drops Group 1's
@@ -177,17 +189,6 @@ class GichConfig(VirtConfig):
     def vtr(self) -> int:
         """GICH_VTR."""
         return (self.pri_bits - 1) << VTR_PRIBITS_SHIFT | (self.pre_bits - 1) << VTR_PREBITS_SHIFT | (self.n_lr - 1)
-
-
-class V2Profile(Enum):
-    """Which readings of the GICv2 manual its virtual CPU interface follows.
-
-    ARCH      Group enables decide what is pending, HPPIR shows SGIs with their source, the A* aliases work.
-    RECORDED  As the emulated GIC-400 whose GICV_IIDR is 0x0002043B behaves: see gicv.RecordedGicv.
-    """
-
-    ARCH = "arch"
-    RECORDED = "recorded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,17 +11,13 @@ The lines are computed when asked for.  iccregs gives each register its encoding
 Source: IHI 0069H, ICC_*; DDI 0601.
 """
 
-from typing import Final, final
+from typing import final
 
 from hw.arch import FIRST_SPECIAL, INTID_NONSECURE, INTID_SECURE, INTID_SPURIOUS, PRIORITY_IDLE
 from hw.cost import Cost
 from hw.dist import Distributor
-from hw.physirq import GROUP0, GROUP1_NS, GROUP1_S, PhysIrq
+from hw.physirq import GROUP0, GROUP1_NS, GROUP1_S, LINE_FIQ, LINE_IRQ, LINE_NONE, PhysIrq
 from hw.redist import Redistributor
-
-LINE_NONE: Final = 0
-LINE_IRQ: Final = 1
-LINE_FIQ: Final = 2
 
 
 @final
@@ -111,8 +107,9 @@ class Icc:
         redist = self.redist
         if redist.asleep:
             return None
-        irq = redist.best_private()
-        spi = self.dist.best(self.dist.enables, redist.aff)
+        enables = self.dist.enables
+        irq = redist.best_private(enables)
+        spi = self.dist.best(enables, redist.aff)
         if irq is None or (spi is not None and spi.priority < irq.priority):
             irq = spi  # at equal priority the SGI or PPI has the lower INTID
         lpi = redist.best_lpi()

@@ -11,7 +11,7 @@ Directly injected interrupts (GICv4) and non-maskable ones (FEAT_GICv3_NMI) are 
 Source: IHI 0069H, ICV_*_EL1; DDI 0601.
 """
 
-from typing import Final, final
+from typing import Final
 
 from hw.arch import (
     CTLR_CBPR,
@@ -45,9 +45,12 @@ from hw.ich import Ich, PhysicalDeactivator
 from hw.lr import ListReg
 
 
-@final
 class Icv(Ich):
-    """One PE's virtual CPU interface.  Every public method but the lines is one guest access, counted."""
+    """One PE's virtual CPU interface.
+
+    Each method of the sections "Acknowledge, end, deactivate" and "The other registers" is one access by the
+    guest, and counted.  A GICv2-style guest uses gicv.Gicv instead, which works on the same state.
+    """
 
     __slots__ = ("_count_eoir_mode1", "_count_no_drop", "_raw_rprio", "_tie_ap1", "deactivate_port")
 
@@ -62,9 +65,10 @@ class Icv(Ich):
 
     # Selection
 
-    def _candidate(self, signalled: bool) -> ListReg | None:
+    def candidate(self, signalled: bool) -> ListReg | None:
         """The highest priority pending virtual interrupt; if `signalled`, only if it may interrupt the PE.
 
+        Not an access.
         The lowest LR wins a tie (the manual leaves it open).  Priority 0xFF is never selected.  An LR
         that is also active is no candidate, nor is one of a disabled group.
 
@@ -95,12 +99,12 @@ class Icv(Ich):
 
     def virq(self) -> bool:
         """The level of vIRQ: a wire, not an access.  Group 0 drives it only for a GICv2 guest with FIQEn=0."""
-        lr = self._candidate(True)
+        lr = self.candidate(True)
         return lr is not None and (lr.group == 1 or not self.vfiqen)
 
     def vfiq(self) -> bool:
         """The level of vFIQ: a wire, not an access."""
-        lr = self._candidate(True)
+        lr = self.candidate(True)
         return lr is not None and lr.group == 0 and self.vfiqen
 
     # Acknowledge, end, deactivate
@@ -112,7 +116,7 @@ class Icv(Ich):
         An LPI in an LR becomes active too, until its EOIR.
         """
         self.cost.icv_reads += 1
-        lr = self._candidate(True)
+        lr = self.candidate(True)
         if lr is None or lr.group != group:
             return INTID_SPURIOUS
         vintid = lr.vintid
@@ -154,10 +158,10 @@ class Icv(Ich):
                 if lr.group == group and dropped == 1 << level:
                     lr.active = False
                     if lr.hw:
-                        self._deactivate_physical(lr.pintid)
+                        self.deactivate_physical(lr.pintid)
                 return
         if vintid < FIRST_LPI and (self._count_eoir_mode1 or not self.veoim):
-            self._count_eoi()
+            self.count_eoi()
 
     def _drop(self, ap0: int, ap1: int) -> int:
         """Clear the most urgent active priority of both groups; return its bit.  `ap0` is not zero."""
@@ -179,17 +183,18 @@ class Icv(Ich):
             if lr.active and lr.vintid == vintid:
                 lr.active = False
                 if lr.hw:
-                    self._deactivate_physical(lr.pintid)
+                    self.deactivate_physical(lr.pintid)
                 return
-        self._count_eoi()
+        self.count_eoi()
 
-    def _deactivate_physical(self, pintid: int) -> None:
+    def deactivate_physical(self, pintid: int) -> None:
+        """Pass on the deactivation of an LR with HW=1; not an access."""
         port = self.deactivate_port
         if port is not None and pintid < FIRST_SPECIAL and self.config.hw_deactivation:
             port.deactivate(pintid)
 
-    def _count_eoi(self) -> None:
-        """A deactivation that no LR could take: ICH_HCR_EL2.EOIcount, which wraps."""
+    def count_eoi(self) -> None:
+        """A deactivation that no LR could take: ICH_HCR_EL2.EOIcount, which wraps; not an access."""
         self.eoicount = self.eoicount + 1 & HCR_EOICOUNT_MAX
 
     # The other registers
@@ -197,7 +202,7 @@ class Icv(Ich):
     def hppir(self, group: int) -> int:
         """ICV_HPPIR<group>_EL1: what is pending, even if disabled by En, masked or not preempting."""
         self.cost.icv_reads += 1
-        lr = self._candidate(False)
+        lr = self.candidate(False)
         return lr.vintid if lr is not None and lr.group == group else INTID_SPURIOUS
 
     def rpr(self) -> int:
@@ -265,6 +270,16 @@ class Icv(Ich):
         """Write ICV_AP<group>R<n>_EL1."""
         self.cost.icv_writes += 1
         self._set_ap(group, n, value)
+
+    # For gicv, which shows the same state in another form; no accesses
+
+    def peek_vmcr(self) -> int:
+        """What ICH_VMCR_EL2 would read as."""
+        return self._vmcr()
+
+    def change_vmcr(self, mask: int, value: int) -> None:
+        """Replace the fields of ICH_VMCR_EL2 under `mask`, by its rules."""
+        self._set_vmcr(self._vmcr() & ~mask | value & mask)
 
     # Access by encoding
 

@@ -21,18 +21,25 @@ from hw.arch import (
     SGIR_RS_SHIFT,
     SGIR_TARGETS_MASK,
 )
-from hw.config import PhysConfig, VirtConfig
+from hw.config import PhysConfig, V2Config, VirtConfig, require
 from hw.dist import Distributor
+from hw.dist2 import MAX_PES, DistributorV2
+from hw.dist3 import DistributorV3
 from hw.icc import SgiPort
 from hw.memory import Memory
 from hw.pe import Pe
+from hw.pe2 import PeV2
+from hw.pe3 import PeV3
 
 CLUSTER: Final = 16  # PEs that one SGI write can name; also how PEs are numbered by default
 
 
 @final
 class Machine(SgiPort):
-    """`cpus` PEs.  `affinities` are packed Aff3.Aff2.Aff1.Aff0; by default 16 PEs share an Aff1."""
+    """`cpus` PEs and their GIC: a GICv3 with `virt` and `phys`, or the GICv2 that `gic` describes with `phys`.
+
+    `affinities` are packed Aff3.Aff2.Aff1.Aff0; by default 16 PEs share an Aff1.
+    """
 
     def __init__(
         self,
@@ -41,8 +48,9 @@ class Machine(SgiPort):
         phys: PhysConfig | None = None,
         affinities: Sequence[int] | None = None,
         memory: Memory | None = None,
+        gic: V2Config | None = None,
     ) -> None:
-        """Build and reset; ValueError if the affinities do not fit the CPUs."""
+        """Build and reset; ValueError if the affinities do not fit the CPUs, or the GIC cannot be a GICv2."""
         if affinities is None:
             affinities = [n // CLUSTER << 8 | n % CLUSTER for n in range(cpus)]
         if cpus < 1 or len(affinities) != cpus or len(set(affinities)) != cpus:
@@ -50,12 +58,29 @@ class Machine(SgiPort):
         if not all(0 <= aff < 1 << 32 for aff in affinities):
             raise ValueError(f"affinities {[hex(aff) for aff in affinities]} are not all Aff3.Aff2.Aff1.Aff0")
         self.memory = Memory() if memory is None else memory
-        self.dist = Distributor(PhysConfig() if phys is None else phys)
-        config = VirtConfig() if virt is None else virt
-        self.pes = [Pe(n, aff, self.dist, config, self.memory) for n, aff in enumerate(affinities)]
-        self.pes[-1].redist.last = True
-        for pe in self.pes:
+        self.gic = gic  # None: a GICv3
+        phys = PhysConfig() if phys is None else phys
+        self.dist: Distributor
+        self.pes: list[Pe]
+        if gic is None:
+            self._build_v3(affinities, VirtConfig() if virt is None else virt, phys)
+        else:
+            require(virt is None, "virt", virt, "None: the GICv2 of `gic` has the only virtual interface")
+            require(phys.single_security, "single_security", phys.single_security, "True: this GICv2 has one state")
+            require(cpus <= MAX_PES, "cpus", cpus, "at most 8 with a GICv2")
+            self._build_v2(affinities, gic, phys)
+
+    def _build_v3(self, affinities: Sequence[int], virt: VirtConfig, phys: PhysConfig) -> None:
+        self.dist = dist = DistributorV3(phys)
+        pes = [PeV3(n, aff, dist, virt, self.memory) for n, aff in enumerate(affinities)]
+        pes[-1].redist.last = True
+        for pe in pes:
             pe.phys.port = self
+        self.pes = [*pes]
+
+    def _build_v2(self, affinities: Sequence[int], gic: V2Config, phys: PhysConfig) -> None:
+        self.dist = dist = DistributorV2(phys, len(affinities))
+        self.pes = [PeV2(n, aff, dist, gic) for n, aff in enumerate(affinities)]
 
     def send_sgi(self, source: int, value: int, groups: int) -> None:
         """Carry an SGI to the PEs that `value`, laid out as ICC_SGI1R_EL1, names.

@@ -34,6 +34,12 @@ GROUP1_S: Final = 2
 
 ROUTE_ANY: Final = -1  # offered to every PE; the first acknowledge takes it
 
+# What a physical CPU interface asserts: at most one of its lines
+
+LINE_NONE: Final = 0
+LINE_IRQ: Final = 1
+LINE_FIQ: Final = 2
+
 W32: Final = 4
 W64: Final = 8
 
@@ -49,7 +55,19 @@ class LineListener:
 class PhysIrq:
     """One SGI, PPI or SPI."""
 
-    __slots__ = ("active", "edge", "enabled", "group", "intid", "latch", "line", "modifier", "priority", "route")
+    __slots__ = (
+        "active",
+        "edge",
+        "enabled",
+        "group",
+        "intid",
+        "latch",
+        "line",
+        "modifier",
+        "priority",
+        "route",
+        "sources",
+    )
 
     def __init__(self, intid: int) -> None:
         """Start as after reset: Group 0, disabled, idle."""
@@ -62,7 +80,8 @@ class PhysIrq:
         self.line = False  # the wire
         self.active = False
         self.priority = 0  # unimplemented bits zero
-        self.route = ROUTE_ANY  # SPI: packed affinity; its reset value is 0.0.0.0
+        self.route = ROUTE_ANY  # SPI: packed affinity (GICv2: a bit for each PE); its reset value is 0.0.0.0
+        self.sources = 0  # SGI of a GICv2: a bit for each PE that sent it
 
     def pending(self) -> bool:
         """Whether the interrupt is pending, also while it is active."""
@@ -92,12 +111,12 @@ class Row:
 
     __slots__ = ("bits", "bytewise", "end", "name", "offset", "rule")
 
-    def __init__(self, name: str, offset: int, bits: int, rule: PerIrq) -> None:
-        """`bits` for each of 1024 interrupts, from `offset` bytes on."""
+    def __init__(self, name: str, offset: int, bits: int, rule: PerIrq, count: int = 1024) -> None:
+        """`bits` for each of `count` interrupts, from `offset` bytes on."""
         self.name = name
         self.offset = offset
         self.bits = bits
-        self.end = offset + 128 * bits
+        self.end = offset + count * bits // 8
         self.bytewise = bits == 8
         self.rule = rule
 
@@ -110,6 +129,7 @@ class Bank:
         self.first = first
         self.one_state = config.single_security  # GICD_CTLR.DS
         self.pri_mask = config.pri_mask
+        self.rows = PER_IRQ  # the register arrays of this GIC version
         self.irqs = [PhysIrq(first + n) for n in range(count)]
         self.raised: dict[int, PhysIrq] = {}  # those pending, by INTID
 
@@ -150,18 +170,22 @@ class Bank:
         """The highest-priority interrupt that may be forwarded to the PE `aff`; ties: the lowest INTID.
 
         `enables` has bit GROUP0, GROUP1_NS, GROUP1_S set for each group that GICD_CTLR enables.
-        Priority 0xFF is never forwarded.
+        Priority 0xFF is never forwarded.  On a GICv2 `aff` is the PE's bit in ITARGETSR.
         """
         found: PhysIrq | None = None
         rank = PRIORITY_IDLE << 10
         for irq in self.raised.values():
             if irq.active or not irq.enabled or not enables >> irq.kind() & 1:
                 continue
-            if irq.route not in (aff, ROUTE_ANY):
+            if irq.route not in (aff, ROUTE_ANY) and not self.shares(irq, aff):
                 continue
             if irq.priority << 10 | irq.intid < rank:
                 found, rank = irq, irq.priority << 10 | irq.intid
         return found
+
+    def shares(self, irq: PhysIrq, aff: int) -> bool:
+        """Whether `irq`, routed neither to `aff` alone nor to every PE, may still go to `aff`."""
+        return False
 
     def hidden(self, irq: PhysIrq, secure: bool) -> bool:
         """Whether an access from Non-secure state does not see `irq`: its fields are RAZ/WI."""
@@ -169,7 +193,7 @@ class Bank:
 
     def read_irqs(self, offset: int, size: int, secure: bool) -> int:
         """Read a per-interrupt register; 0 where there is none, or not at this width."""
-        row = find_row(offset, size)
+        row = find_row(self.rows, offset, size)
         if row is None:
             return 0
         value = 0
@@ -183,7 +207,7 @@ class Bank:
 
     def write_irqs(self, offset: int, size: int, value: int, secure: bool) -> None:
         """Write a per-interrupt register; ignored where there is none, or not at this width."""
-        row = find_row(offset, size)
+        row = find_row(self.rows, offset, size)
         if row is None:
             return
         mask = (1 << row.bits) - 1
@@ -242,17 +266,19 @@ class _Enable(PerIrq):
             irq.enabled = self.to
 
 
-@final
-class _Pend(PerIrq):
+class Pend(PerIrq):
     """ISPENDR<n> and ICPENDR<n>: reads give pending, wire included; writes act on the latch alone."""
 
     def __init__(self, to: bool) -> None:
+        """`to`: what writing 1 makes of the latch."""
         self.to = to
 
     def get(self, bank: Bank, irq: PhysIrq, secure: bool) -> int:
+        """The field of `irq`."""
         return int(irq.pending())
 
     def put(self, bank: Bank, irq: PhysIrq, field: int, secure: bool) -> None:
+        """Write the field of `irq`."""
         if field:
             bank.set_latch(irq, self.to)
 
@@ -298,13 +324,13 @@ class _Config(PerIrq):
             bank.refresh(irq)
 
 
-PER_IRQ: Final = (
+PER_IRQ: Final[tuple[Row, ...]] = (
     #   register       offset          bits  rule
     Row("IGROUPR", GICD_IGROUPR, 1, _GroupBit()),
     Row("ISENABLER", GICD_ISENABLER, 1, _Enable(True)),
     Row("ICENABLER", GICD_ICENABLER, 1, _Enable(False)),
-    Row("ISPENDR", GICD_ISPENDR, 1, _Pend(True)),
-    Row("ICPENDR", GICD_ICPENDR, 1, _Pend(False)),
+    Row("ISPENDR", GICD_ISPENDR, 1, Pend(True)),
+    Row("ICPENDR", GICD_ICPENDR, 1, Pend(False)),
     Row("ISACTIVER", GICD_ISACTIVER, 1, _Activate(True)),
     Row("ICACTIVER", GICD_ICACTIVER, 1, _Activate(False)),
     Row("IPRIORITYR", GICD_IPRIORITYR, 8, _Priority()),
@@ -313,9 +339,9 @@ PER_IRQ: Final = (
 )
 
 
-def find_row(offset: int, size: int) -> Row | None:
+def find_row(rows: tuple[Row, ...], offset: int, size: int) -> Row | None:
     """The register array at `offset`, if it may be accessed with `size` bytes there."""
-    for row in PER_IRQ:
+    for row in rows:
         if row.offset <= offset < row.end:
             aligned = size == W32 and offset % W32 == 0
             return row if aligned or (size == 1 and row.bytewise) else None

@@ -1,10 +1,9 @@
 """The physical redistributor of one PE: its SGIs, PPIs and LPIs.
 
 Room:    between devices, other PEs and the ITS on one side, and this PE's icc on the other.
-Owns:    SGI and PPI state, GICR_CTLR, GICR_WAKER; the LPIs through plpi.
+Owns:    GICR_CTLR, GICR_WAKER; SGI and PPI state through private, the LPIs through plpi.
 Never:   knows the running priority or PMR of its PE.
-Holds:   PPI 25's wire is the maintenance level of the PE's virtual interface, sampled whenever
-         anything here is looked at or acted on; nobody else drives it.
+Holds:   as Private.
 
 Registers that are not in the table of physirq or named here are RAZ/WI, as are accesses of the
 wrong width or alignment.  The PE is awake after reset, as firmware leaves it.
@@ -15,7 +14,6 @@ Source: IHI 0069H, GICR_*.
 from typing import final
 
 from hw.arch import (
-    FIRST_SPI,
     GICR_CLRLPIR,
     GICR_CTLR,
     GICR_CTLR_CES,
@@ -36,7 +34,6 @@ from hw.arch import (
     GICR_TYPER_PROCESSOR_SHIFT,
     GICR_WAKER,
     IIDR_ARM,
-    MAINTENANCE_INTID,
     WAKER_CHILDREN_ASLEEP,
     WAKER_PROCESSOR_SLEEP,
 )
@@ -44,41 +41,23 @@ from hw.cost import Cost
 from hw.dist import Distributor
 from hw.ich import Ich
 from hw.memory import Memory
-from hw.physirq import GROUP1_NS, W32, W64, Bank, PhysIrq, merge, part
+from hw.physirq import GROUP1_NS, W32, W64, merge, part
 from hw.plpi import Lpis
+from hw.private import Private
 
 NO_VALUE = -1  # no register there
 
 
 @final
-class Redistributor(Bank):
+class Redistributor(Private):
     """The redistributor of the PE with packed affinity `aff`, the `number`th of the machine."""
 
     def __init__(self, number: int, aff: int, dist: Distributor, virt: Ich, memory: Memory, cost: Cost) -> None:
         """Reset state.  `virt` drives the maintenance interrupt; `cost` counts the MMIO accesses."""
-        super().__init__(0, FIRST_SPI, dist.config)
-        self.number = number
-        self.aff = aff
-        self.dist = dist
-        self.virt = virt
-        self.cost = cost
+        super().__init__(number, aff, dist, virt, cost)
         self.lpis = Lpis(memory, dist.config)
         self.last = False  # GICR_TYPER.Last: no further redistributor follows
         self.asleep = False  # GICR_WAKER.ProcessorSleep: nothing is forwarded to the PE
-
-    def sample(self) -> None:
-        """Look at the maintenance wire."""
-        irq = self.irqs[MAINTENANCE_INTID]
-        level = self.virt.maintenance()
-        if level != irq.line:
-            self.drive(irq, level)
-
-    def set_line(self, intid: int, level: bool) -> None:
-        """A device of this PE drives the wire of PPI `intid`, 16..31 but not the maintenance interrupt."""
-        assert 16 <= intid < FIRST_SPI, f"INTID {intid} is not a PPI"
-        assert intid != MAINTENANCE_INTID, f"PPI {intid} is wired to the virtual CPU interface"
-        self.drive(self.irqs[intid], level)
-        self.dist.notify()
 
     def receive_sgi(self, sgi: int, groups: int) -> None:
         """An SGI 0..15 arrives; `groups` has the bit of each group that its sender may reach."""
@@ -90,11 +69,6 @@ class Redistributor(Bank):
         """An LPI arrives from the ITS, or from a device that writes GICR_SETLPIR."""
         self.lpis.set_pending(intid)
         self.dist.notify()
-
-    def best_private(self) -> PhysIrq | None:
-        """The best SGI or PPI to forward."""
-        self.sample()
-        return self.best(self.dist.enables, self.aff)
 
     def best_lpi(self) -> int:
         """The INTID of the best LPI to forward, or 0."""
@@ -124,6 +98,14 @@ class Redistributor(Bank):
         elif size in (W32, W64) and offset % size == 0:
             self._write_rd(offset, size, value, secure)
         self.dist.notify()
+
+    def read_word(self, offset: int) -> int:
+        """Read a word of the SGI frame at its GICD offset."""
+        return self.read(GICR_SGI_BASE + offset, W32)
+
+    def write_word(self, offset: int, value: int) -> None:
+        """Write a word of the SGI frame at its GICD offset."""
+        self.write(GICR_SGI_BASE + offset, W32, value)
 
     def _word(self, offset: int, secure: bool) -> int:
         """The 32-bit register at `offset` of RD_base, or NO_VALUE."""

@@ -50,8 +50,11 @@ class Routing:
     (one security state) they keep their reset values.  ICC_SRE_ELx: sre_el1, sre_el2, sre_el3.
     """
 
-    def __init__(self, virt: Icv, one_state: bool) -> None:
-        """Reset state: Non-secure, nothing routed to EL2, system registers enabled as firmware leaves them."""
+    def __init__(self, virt: Icv, one_state: bool, sre_el1: int) -> None:
+        """Reset state: Non-secure, nothing routed to EL2.
+
+        `sre_el1`: SRE_EL1_VALUE, system registers enabled as firmware leaves them; 0 on a GICv2, which has none.
+        """
         self.virt = virt
         self.one_state = one_state
         self._imo = False
@@ -61,7 +64,7 @@ class Routing:
         self._scr_ns = True
         self._scr_eel2 = False
         self._scr_fiq = False
-        self._sre_el1 = SRE_EL1_VALUE
+        self._sre_el1 = sre_el1
         self.amo = False  # decides nothing but whether ICC_SRE_EL1.SRE can be cleared
         self.scr_irq = False
         self.sre_el2 = SRE_EL2_VALUE

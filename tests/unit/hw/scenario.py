@@ -34,8 +34,8 @@ class RecordingPort(PhysicalDeactivator):
 class Play:
     """One interface being driven, and the physical deactivations it asked for."""
 
-    def __init__(self, config: VirtConfig | None = None) -> None:
-        self.icv = Icv(config or VirtConfig(), Cost())
+    def __init__(self, config: VirtConfig | None = None, icv: Icv | None = None) -> None:
+        self.icv = icv or Icv(config or VirtConfig(), Cost())
         self.port = RecordingPort()
         self.icv.deactivate_port = self.port
 
@@ -75,6 +75,13 @@ class Play:
         for access in accesses.split("; "):
             self.do(access)
 
+    def start(self, initial: str, accesses: str) -> None:
+        """Perform writes separated by spaces, then accesses separated by "; "; either may be empty."""
+        for access in initial.split():
+            self.do(access)
+        if accesses:
+            self.run(accesses)
+
     def observe(self, name: str) -> int | str:
         """What a read of `name` gives, be it a register, the lines or the physical deactivations."""
         if name == "lines":
@@ -108,8 +115,5 @@ def guest_encoding(name: str) -> int:
 def play(initial: str, accesses: str, config: VirtConfig | None = None) -> Play:
     """Apply the writes of `initial`, separated by spaces, to a reset interface; then perform `accesses`."""
     played = Play(config)
-    for access in initial.split():
-        played.do(access)
-    if accesses:
-        played.run(accesses)
+    played.start(initial, accesses)
     return played

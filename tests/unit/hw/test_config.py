@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from hw.config import PhysConfig, VirtConfig
+from hw.config import PhysConfig, V2Config, VirtConfig
 
 VTR = {
     "the default": (VirtConfig(), 0x90B8_0003),
     "16-bit INTIDs": (VirtConfig(id_bits=16), 0x9038_0003),
     "16 LRs, 7 of 8 bits preempt": (VirtConfig(n_lr=16, pri_bits=8, pre_bits=7), 0xF8B8_000F),
     "SEIS and DVIM, no A3V, no TDIR": (VirtConfig(seis=True, a3v=False, tds=False, dvim=True), 0x90D4_0003),
+    "GICH_VTR of a GICv2": (V2Config().gich, 0x9000_0003),
+    "a GICv2 with 64 LRs": (V2Config(n_lr=64).gich, 0x9000_003F),
 }
 
 
@@ -59,6 +61,9 @@ def test_lines_of_the_distributor(nr_spis: int, derived: tuple[int, int]) -> Non
 REFUSED: dict[str, Callable[[], object]] = {
     r"n_lr=0 is not in 1\.\.16": lambda: VirtConfig(n_lr=0),
     r"n_lr=17 is not in 1\.\.16": lambda: VirtConfig(n_lr=17),
+    r"n_lr=0 is not in 1\.\.64": lambda: V2Config(n_lr=0),
+    r"n_lr=65 is not in 1\.\.64": lambda: V2Config(n_lr=65),
+    r"iidr=4294967296 is not a 32-bit value": lambda: V2Config(iidr=1 << 32),
     r"pri_bits=4 is not in 5\.\.8": lambda: VirtConfig(pri_bits=4),
     r"pre_bits=6 is not in 5\.\.5 \(pri_bits=5\)": lambda: VirtConfig(pre_bits=6),
     r"pre_bits=8 is not in 5\.\.7 \(pri_bits=8\)": lambda: VirtConfig(pri_bits=8, pre_bits=8),

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import pytest
 
 from hw import PhysConfig, arch
-from hw.dist import Distributor
+from hw.dist3 import DistributorV3
 from hw.physirq import PER_IRQ, ROUTE_ANY
 
 TWO_STATES: Final = PhysConfig(single_security=False)
@@ -50,7 +50,7 @@ STORED = {
 
 @pytest.mark.parametrize("row", STORED.values(), ids=STORED)
 def test_word_of_ones(row: Stored) -> None:
-    dist = Distributor(PhysConfig())
+    dist = DistributorV3(PhysConfig())
     dist.write(row.offset, 4, WORD)
     assert dist.read(row.offset, 4) == row.reads
     dist.check()
@@ -63,7 +63,7 @@ def test_width_and_alignment(row: object) -> None:
     config = PhysConfig(single_security=register.name != "IGRPMODR", phys_pri_bits=8)
     at = register.offset + 4 * register.bits  # SPI 32
     for size, offset in ((2, 0), (8, 0), (4, 1), (4, 2), (1, 0), (1, 3)):
-        dist = Distributor(config)
+        dist = DistributorV3(config)
         dist.write(at + offset, size, (1 << 8 * size) - 1, secure=True)
         dist.write(at + offset - 1, 3, 0xFFFFFF, secure=True)
         bytewise = size == 1 and register.bits == 8
@@ -73,7 +73,7 @@ def test_width_and_alignment(row: object) -> None:
 
 
 def test_router_is_one_register_in_halves_or_whole() -> None:
-    dist = Distributor(PhysConfig())
+    dist = DistributorV3(PhysConfig())
     dist.write(0x6168, 8, 0x12_0034_5678)
     assert dist.irq(45).route == 0x1234_5678
     assert (dist.read(0x6168, 4), dist.read(0x616C, 4)) == (0x34_5678, 0x12)
@@ -118,7 +118,7 @@ LIVES = {
 
 @pytest.mark.parametrize("row", LIVES.values(), ids=LIVES)
 def test_life(row: Life) -> None:
-    dist = Distributor(PhysConfig())
+    dist = DistributorV3(PhysConfig())
     bit = 1 << 45 - 32
     dist.write(0x0C08, 4, 2 << 2 * 13 if row.edge else 0)
     for event in row.events.split():
@@ -150,13 +150,13 @@ VIEWS = {
 def test_ctlr_views(row: tuple[bool, int, int, int]) -> None:
     """GICD_CTLR with two security states."""
     secure, value, secure_view, nonsecure_view = row
-    dist = Distributor(TWO_STATES)
+    dist = DistributorV3(TWO_STATES)
     dist.write(0, 4, value, secure)
     assert (dist.read(0, 4, True), dist.read(0, 4, False)) == (secure_view, nonsecure_view)
 
 
 def test_nonsecure_writes_leave_secure_enables() -> None:
-    dist = Distributor(TWO_STATES)
+    dist = DistributorV3(TWO_STATES)
     dist.write(0, 4, 7, secure=True)
     dist.write(0, 4, 0)
     assert dist.read(0, 4, secure=True) == 0x35
@@ -173,7 +173,7 @@ HIDDEN = {
 @pytest.mark.parametrize("row", HIDDEN.values(), ids=HIDDEN)
 def test_nonsecure_state_sees_its_own_interrupts(row: tuple[int, int, bool]) -> None:
     group, modifier, hidden = row
-    dist = Distributor(TWO_STATES)
+    dist = DistributorV3(TWO_STATES)
     dist.write(0x0084, 4, group, secure=True)
     dist.write(0x0D04, 4, modifier, secure=True)
     for offset, value in ((0x104, 1), (0x204, 1), (0x304, 1), (0x420, 0xA0), (0xC08, 2), (0x6100, 7)):
@@ -188,7 +188,7 @@ def test_nonsecure_state_sees_its_own_interrupts(row: tuple[int, int, bool]) -> 
 
 
 def test_secure_priority_seen_from_nonsecure_state() -> None:
-    dist = Distributor(TWO_STATES)
+    dist = DistributorV3(TWO_STATES)
     dist.write(0x0084, 4, 1, secure=True)
     for secure, view in ((0xA0, 0x40), (0x80, 0x00), (0xF8, 0xF0)):
         dist.write(0x420, 1, secure, secure=True)
@@ -205,20 +205,20 @@ TYPERS = {
 @pytest.mark.parametrize("row", TYPERS.values(), ids=TYPERS)
 def test_typer_counts_words(row: tuple[PhysConfig, int]) -> None:
     config, lines = row
-    assert Distributor(config).read(4, 4) & 0x1F == lines
+    assert DistributorV3(config).read(4, 4) & 0x1F == lines
 
 
 def test_typer_tells_of_two_security_states() -> None:
-    assert Distributor(TWO_STATES).read(4, 4) & arch.GICD_TYPER_SECURITY_EXTN
+    assert DistributorV3(TWO_STATES).read(4, 4) & arch.GICD_TYPER_SECURITY_EXTN
 
 
 def test_lines_of_intids_that_are_no_spi_are_an_error() -> None:
     with pytest.raises(AssertionError, match="INTID 31 is not one of"):
-        Distributor(PhysConfig()).set_line(31, True)
+        DistributorV3(PhysConfig()).set_line(31, True)
 
 
 def test_accesses_are_counted() -> None:
-    dist = Distributor(PhysConfig())
+    dist = DistributorV3(PhysConfig())
     dist.read(0, 4)
     dist.write(0, 4, 0)
     dist.write(0x9999, 3, 0)
