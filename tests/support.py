@@ -7,11 +7,11 @@ from typing import Final
 
 from hw import Machine, VirtConfig
 from vgic import Device, Host, Vgic
-from vgic.device import GROUPS_V3
 from vgic.dist import Dist
 from vgic.irq import Irq
 from vgic.lock import NO_LOCK
 from vgic.locked import LockedVcpu
+from vgic.v3.groups import GROUPS_V3
 from vgic.vcpu import IN_GUEST, PUT, VcpuGic
 from vgic.vm import GICD_BASE, GICR_BASE
 

@@ -20,16 +20,19 @@ from vgic.ids import (
     DeviceType,
     Group,
     LineType,
-    irq_word,
 )
+from vgic.inject import irq_word
 from vgic.ports import AckNotifier, Kick, LevelReader, TracePort
 from vgic.trace import StructlogTrace
-from vgic.vm import Vgic
+from vgic.vm import GICC_BASE, GICD_BASE, GICR_BASE, Vgic
 
 __all__ = [
     "CREATE_DEVICE_TEST",
     "CTRL_INIT",
     "CTRL_SAVE_PENDING_TABLES",
+    "GICC_BASE",
+    "GICD_BASE",
+    "GICR_BASE",
     "UNCLAIMED",
     "UNDEFINED",
     "AckNotifier",

@@ -70,6 +70,13 @@ def _prune_for_real(vcpu: VcpuGic) -> None:
             irq.target.kick()
 
 
+def forget(vcpu: VcpuGic) -> None:
+    """Empty the list of a vCPU that will not run again."""
+    for irq in vcpu.ap_list:
+        irq.queued_on = None
+    vcpu.ap_list = []
+
+
 def check(vcpu: VcpuGic) -> None:
     """Assert the room's invariants for one vCPU."""
     seen: set[int] = set()

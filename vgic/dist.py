@@ -7,7 +7,7 @@ Holds:   initialized  =>  len(spis) == nr_spis, and every vCPU has its private i
 
 from typing import TYPE_CHECKING, final
 
-from vgic.ids import FIRST_SPI, MAX_VCPUS_V3, UNDEFINED_ADDR
+from vgic.ids import FIRST_SPI, UNDEFINED_ADDR
 from vgic.irq import Irq
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vgic.host import Host
     from vgic.ids import DeviceType
     from vgic.mmio import Frame
+    from vgic.model import Model
     from vgic.ports import AckNotifier, TracePort
     from vgic.v3.regions import RedistRegion
     from vgic.vcpu import VcpuGic
@@ -29,10 +30,12 @@ class Dist:
         "bus",
         "by_aff",
         "by_id",
+        "cpu_base",
         "dead",
         "dist_base",
         "enabled",
         "frame",
+        "guest",
         "host",
         "implementation_rev",
         "initialized",
@@ -45,16 +48,18 @@ class Dist:
         "regions",
         "spis",
         "trace",
+        "v2_groups_user_writable",
         "vcpus",
     )
 
-    def __init__(self, host: "Host", bus: "Bus", ipa_size: int) -> None:
-        """Build the state of a VM that has no VGIC yet."""
+    def __init__(self, host: "Host", bus: "Bus", ipa_size: int, guest: "Model") -> None:
+        """Build the state of a VM that has no VGIC yet; `guest` says so."""
         self.host = host
         self.bus = bus
         self.ipa_size = ipa_size  # bytes
-        self.max_vcpus = MAX_VCPUS_V3
-        self.model: DeviceType | None = None  # None: no in-kernel irqchip
+        self.max_vcpus = host.max_vcpus
+        self.guest = guest  # what depends on the GIC version the guest sees
+        self.model: DeviceType | None = None  # its name in the KVM API; None: no in-kernel irqchip
         self.initialized = False
         self.ready = False  # frames are on the bus and some vCPU has run
         self.dead = False  # a first entry failed: every call gives -EIO
@@ -62,6 +67,8 @@ class Dist:
         self.nr_spis = 0  # frozen at init
         self.dist_base = UNDEFINED_ADDR
         self.frame: Frame | None = None  # the distributor's, on the bus once ready
+        self.cpu_base = UNDEFINED_ADDR  # GICv2
+        self.v2_groups_user_writable = False  # GICv2: user space has written GICD_IIDR
         self.regions: list[RedistRegion] = []
         self.enabled = False  # GICv3: GICD_CTLR.EnableGrp1; group 0 has no enable of its own
         self.propbaser = 0  # one LPI configuration table for all redistributors

@@ -12,7 +12,7 @@ from typing import Final, TypedDict
 from vgic.dist import Dist
 from vgic.ids import MAX_SPI, NR_PRIVATE, NR_SGIS, V3
 from vgic.irq import Irq
-from vgic.vcpu import IN_GUEST, LOADED, PUT, TRAPPED, VcpuGic
+from vgic.vcpu import IN_GUEST, LEAVING, LOADED, PUT, TRAPPED, VcpuGic
 
 
 class IrqState(TypedDict):
@@ -64,7 +64,7 @@ class VgicState(TypedDict):
     spis: list[IrqState]
 
 
-MODES: Final = {PUT: "put", LOADED: "loaded", IN_GUEST: "in guest", TRAPPED: "trapped"}
+MODES: Final = {PUT: "put", LOADED: "loaded", IN_GUEST: "in guest", TRAPPED: "trapped", LEAVING: "leaving"}
 """What a vCPU's mode is called in words."""
 
 _LEGEND: Final = """

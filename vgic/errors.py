@@ -9,11 +9,9 @@ import errno
 import os
 from typing import Final
 
-EPERM: Final = errno.EPERM
 ENOENT: Final = errno.ENOENT
 EIO: Final = errno.EIO
 ENXIO: Final = errno.ENXIO
-EFAULT: Final = errno.EFAULT
 EBUSY: Final = errno.EBUSY
 EEXIST: Final = errno.EEXIST
 ENODEV: Final = errno.ENODEV
@@ -46,8 +44,8 @@ class BusyError(VgicError):
 
 
 class DeadVmError(VgicError):
-    """The VM died when its first entry failed (KVM_BUG/vm_dead): every later call gives -EIO."""
+    """The VM died when its first entry failed (kvm_vm_dead()), or was destroyed: every later call gives -EIO."""
 
     def __init__(self) -> None:
         """Carry EIO."""
-        super().__init__(EIO, "the VM is dead: its first vCPU entry failed")
+        super().__init__(EIO, "the VM is dead: its first vCPU entry failed, or it was destroyed")

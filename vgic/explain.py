@@ -6,19 +6,21 @@ Holds:   no gate blocks  <=>  the vCPU's guest takes an interrupt now, and ackno
          (Where KVM emulates IAR itself, v3.trap_cpuif, its rule for the running priority differs in corners.)
 
 The gates, first to last: the interrupt's own state, the distributor, the target and its ap_list, a list
-register, the CPU interface, the vCPU.  A gate that would block if those before it did not says so too.
+register, the CPU interface, the vCPU; for a GICv2 guest, what GICC_IAR says to Group 1.  A gate that would block if
+those before it did not says so too.
 """
 
 from dataclasses import dataclass
 
-from hw.arch import INTID_SPURIOUS, PRIORITY_IDLE, VMCR_VEOIM
+from hw.arch import IAR_CPUID_SHIFT, PRIORITY_IDLE, VMCR_VEOIM
 from hw.icv import Icv
 from vgic.dist import Dist
 from vgic.errors import EINVAL, ConfigError
 from vgic.ids import FIRST_LPI, FIRST_SPI, MAX_RESERVED, NR_SGIS
 from vgic.irq import oracle
 from vgic.tryout import Case, Entry, replica
-from vgic.vcpu import IN_GUEST, LOADED, PUT, VcpuGic
+from vgic.vcpu import IN_GUEST, LEAVING, LOADED, PUT, VcpuGic
+from vgic.wording import Names, dotted, names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +79,27 @@ def explain(dist: Dist, intid: int, vcpu: VcpuGic | None) -> Explanation:
     if irq is None:
         return Explanation(intid, None, (Gate("exists", True, _absence(dist, intid)),))
     case = Case(irq, vcpu)
-    gates = [_exists(case), _vm(dist), _in_service(case), _pending(case), _enabled(case), _distributor(case, dist)]
-    gates.append(_target(case, dist))
+    names = names_of(dist)
+    gates = [_exists(case), _vm(dist), _in_service(case, names), _pending(case, names), _enabled(case, names)]
+    gates += [_distributor(case, dist, names), _target(case, dist, names)]
     asked = case.vcpu
     if asked is None or asked is not case.home:
         return Explanation(intid, None if asked is None else asked.index, tuple(gates))
-    gates.append(_list(case, asked))
+    gates.append(_list(case, asked, names))
     entry = Entry(asked)
-    gates.append(_list_register(case, asked, entry))
+    gates.append(_list_register(case, asked, entry, names))
     cpu = entry.cpu if case.lr is None else replica(asked, True)
     gates += [
-        _interface(case, cpu),
-        _group(case, cpu, asked),
-        _mask(case, cpu),
-        _running(case, cpu),
-        _most_urgent(case, cpu),
+        _interface(case, cpu, names),
+        _group(case, cpu, asked, names),
+        _mask(case, cpu, names),
+        _running(case, cpu, names),
+        _most_urgent(case, cpu, names),
         _vcpu(asked),
         _signal(case, cpu, asked),
     ]
+    if not cpu.sre:
+        gates.append(_legacy(case, cpu))
     return Explanation(intid, asked.index, tuple(gates))
 
 
@@ -133,19 +138,21 @@ def _vm(dist: Dist) -> Gate:
     return Gate("VM", False, "The VM has run." if dist.ready else "The VM's first entry is still to come.")
 
 
-def _in_service(case: Case) -> Gate:
+def _in_service(case: Case, names: Names) -> Gate:
     irq, holder, lr = case.irq, case.home, case.lr
     if not case.active:
         return Gate("in service", False, "It is not active: nobody has to deactivate it first.")
-    bank = "GICR_ICACTIVER0" if irq.intid < FIRST_SPI else f"GICD_ICACTIVER{irq.intid // 32}"
+    bank = names.bank("ICACTIVER", irq.intid)
     if holder is None:
         return Gate("in service", True, f"It is active, and no vCPU can deactivate it.  Write its bit of {bank}.")
-    again = " and pending again" if case.pending else ""
+    again = f" and pending again{names.origin(case.twin, None)}" if case.pending else ""
+    eoir = names.eoir[case.group]
     if holder.pe.virt.veoim if holder.mode != PUT else holder.vmcr & VMCR_VEOIM:
-        how = f"ICC_EOIR{case.group}_EL1 (drop) and ICC_DIR_EL1 (deactivate), as EOImode is 1"
+        how = f"{eoir} (drop) and {names.dir} (deactivate), as EOImode is 1"
     else:
-        how = f"ICC_EOIR{case.group}_EL1"
-    said = f"It is active{again} on vCPU {holder.index}, whose guest ends it by writing {irq.intid} to {how}."
+        how = eoir
+    value = names.ending(irq, case.twin.active_source)
+    said = f"It is active{again} on vCPU {holder.index}, whose guest ends it by writing {value} to {how}."
     if irq.hw and not irq.sw_resample:
         said += f"  That deactivates physical interrupt {irq.hwintid}, too."
     if holder.mode == IN_GUEST and lr is None:
@@ -153,10 +160,13 @@ def _in_service(case: Case) -> Gate:
     return Gate("in service", True, said)
 
 
-def _pending(case: Case) -> Gate:
-    irq = case.irq
-    if case.underway and irq.queued_on is not None:
-        return Gate("pending", False, f"It is pending in list register {case.slot} of vCPU {irq.queued_on.index}.")
+def _pending(case: Case, names: Names) -> Gate:
+    irq, lr = case.irq, case.lr
+    if lr is not None and lr.pending and irq.queued_on is not None:
+        where = f"in list register {case.slot} of vCPU {irq.queued_on.index}"
+        return Gate("pending", False, f"It is pending {where}{names.origin(irq, lr.vintid >> IAR_CPUID_SHIFT)}.")
+    if case.pending and names.origin(case.twin, None):
+        return Gate("pending", False, f"It is pending{names.origin(case.twin, None)}.")
     if case.pending:
         twin = case.twin
         why = "its line is high" if twin.level and twin.line_level else "software set it (ISPENDR)"
@@ -173,9 +183,9 @@ def _pending(case: Case) -> Gate:
     return Gate("pending", True, said + owner)
 
 
-def _enabled(case: Case) -> Gate:
+def _enabled(case: Case, names: Names) -> Gate:
     irq = case.irq
-    bank = "GICR_ISENABLER0" if irq.intid < FIRST_SPI else f"GICD_ISENABLER{irq.intid // 32}"
+    bank = names.bank("ISENABLER", irq.intid)
     if irq.enabled:
         return Gate("enabled", False, f"It is enabled in {bank}.")
     if case.underway:
@@ -188,42 +198,38 @@ def _enabled(case: Case) -> Gate:
 # The distributor, and who gets it
 
 
-def _distributor(case: Case, dist: Dist) -> Gate:
+def _distributor(case: Case, dist: Dist, names: Names) -> Gate:
     if dist.enabled:
-        return Gate("distributor", False, "GICD_CTLR.EnableGrp1 is 1, and stands for both groups.")
+        return Gate("distributor", False, f"{names.dist_enable} is 1, and stands for both groups.")
     if case.underway:
-        return Gate("distributor", False, "GICD_CTLR.EnableGrp1 is 0, but the list register was filled before.")
-    said = "GICD_CTLR.EnableGrp1 is 0, which stops both groups.  Write 2 to GICD_CTLR"
+        return Gate("distributor", False, f"{names.dist_enable} is 0, but the list register was filled before.")
+    said = f"{names.dist_enable} is 0, which stops both groups.  Write {names.dist_enable_value} to GICD_CTLR"
     after = "." if case.irq.queued_on is not None else "; that lists nothing, so then touch the interrupt (ISENABLER)."
     return Gate("distributor", True, said + after)
 
 
-def _target(case: Case, dist: Dist) -> Gate:
+def _target(case: Case, dist: Dist, names: Names) -> Gate:
     irq, home, asked = case.irq, case.home, case.vcpu
     if irq.intid < FIRST_SPI and home is not None:
         return Gate("target", False, f"It is private to vCPU {home.index}.")
-    route = f"GICD_IROUTER{irq.intid} names affinity {_dotted(irq.route)}"
+    route = names.route(irq)
     if home is None:
-        have = ", ".join(_dotted(vcpu.mpidr) for vcpu in dist.vcpus[:4]) or "none, there is no vCPU"
+        have = ", ".join(dotted(vcpu.mpidr) for vcpu in dist.vcpus[:4]) or "none, there is no vCPU"
         said = f"{route}, which no vCPU has (there are {have}{', ...' if len(dist.vcpus) > 4 else ''})."
-        return Gate("target", True, f"{said}  Route it, then touch it (ISENABLER): the write of IROUTER lists nothing.")
+        return Gate(
+            "target", True, f"{said}  Route it, then touch it (ISENABLER): the write of {names.router} lists nothing."
+        )
     if irq.target is not home:
         moved = "nobody" if irq.target is None else f"vCPU {irq.target.index}"
         route = f"vCPU {home.index} has it in hand; {route}, so it goes to {moved} after that"
     else:
-        route = (
-            f"{route}: vCPU {home.index}" if irq.route == home.mpidr else f"vCPU {home.index} is its target by reset"
-        )
+        route = f"{route}: vCPU {home.index}" if names.is_routed(irq) else f"vCPU {home.index} is its target by reset"
     if asked is home or asked is None:
         return Gate("target", False, f"{route}.")
     return Gate("target", True, f"{route}.  Ask about vCPU {home.index}, not vCPU {asked.index}.")
 
 
-def _dotted(aff: int) -> str:
-    return ".".join(str(aff >> shift & 0xFF) for shift in (24, 16, 8, 0))
-
-
-def _list(case: Case, vcpu: VcpuGic) -> Gate:
+def _list(case: Case, vcpu: VcpuGic, names: Names) -> Gate:
     irq, holder = case.irq, case.irq.queued_on
     if holder is vcpu:
         place = next((i for i, other in enumerate(vcpu.ap_list, 1) if other is irq), 0)
@@ -232,58 +238,61 @@ def _list(case: Case, vcpu: VcpuGic) -> Gate:
         said = f"vCPU {holder.index} has it listed, from before it was routed to vCPU {vcpu.index}, and hands it over"
         return Gate("list", True, f"{said} only when it exits.  Enter vCPU {holder.index} and let it exit.")
     if oracle(case.twin) is vcpu:
-        said = "It is deliverable but stranded: on no list, as no write of GICD_CTLR, IROUTER or ICFGR puts it on one"
+        said = f"It is deliverable but stranded: no write of GICD_CTLR, {names.router} or ICFGR puts it on a list"
         return Gate("list", True, f"{said}.  Inject it again, or write its bit of ISENABLER, ISPENDR or IGROUPR.")
     return Gate("list", False, "It is on no list, nor should it be: what opens the gate above may put it on one.")
 
 
-def _list_register(case: Case, vcpu: VcpuGic, entry: Entry) -> Gate:
+def _list_register(case: Case, vcpu: VcpuGic, entry: Entry, names: Names) -> Gate:
     name, nr_lr, lr = "list register", vcpu.nr_lr, case.lr
     if lr is not None:
         state = "pending and active" if lr.pending and lr.active else "pending" if lr.pending else "active"
         return Gate(name, False, f"It is {state} in list register {case.slot} of {nr_lr}.")
     if case.irq.queued_on is not vcpu or case.irq.intid not in entry.order:
         return Gate(name, False, "It needs none as long as it is not deliverable and listed.")
-    place = entry.order.index(case.irq.intid)
-    in_guest = vcpu.mode == IN_GUEST
-    if place < nr_lr:
-        if not in_guest:
+    if case.irq.intid in entry.given:
+        place = entry.given.index(case.irq.intid)
+        if vcpu.mode != IN_GUEST:
             return Gate(name, False, f"The entry will give it list register {place} of {nr_lr}.")
         if case.spent:
             why = "The guest has completed it, and it is pending again"
         else:
             why = "It came after the entry" if vcpu.used_lrs < nr_lr else f"The entry filled all {nr_lr} with others"
         return Gate(name, True, f"{why}: the next entry gives it list register {place}.  Let vCPU {vcpu.index} exit.")
-    inside = ", ".join(str(intid) for intid in entry.order[:nr_lr])
+    if entry.stopper is not None and len(entry.given) < nr_lr:
+        said = f"It is left out: SGI {entry.stopper} waits from several CPUs, and nothing less urgent may overtake it"
+        return Gate(name, True, f"{said}.  Each time the guest ends that SGI, the vCPU exits for the next source.")
+    place = entry.order.index(case.irq.intid)
+    inside = ", ".join(str(intid) for intid in entry.given)
     said = f"It is left out: {len(entry.order)} interrupts want {nr_lr} list registers, and it is number {place + 1}."
     said += f"  INTIDs {inside} get them (active ones first, then by priority); when at most one of those is left"
-    return Gate(name, True, said + ", the vCPU exits for the rest (ICH_HCR_EL2.UIE).")
+    return Gate(name, True, f"{said}, the vCPU exits for the rest ({names.hcr}.UIE).")
 
 
 # The CPU interface
 
 
-def _interface(case: Case, cpu: Icv) -> Gate:
+def _interface(case: Case, cpu: Icv, names: Names) -> Gate:
     if cpu.en:
-        return Gate("CPU interface", False, "ICH_HCR_EL2.En is 1.")
+        return Gate("CPU interface", False, f"{names.hcr}.En is 1.")
     if case.lr is None:
-        return Gate("CPU interface", False, "ICH_HCR_EL2.En is 0, until an entry fills a list register.")
-    return Gate("CPU interface", True, "ICH_HCR_EL2.En is 0 although a list register is in use: somebody cleared it.")
+        return Gate("CPU interface", False, f"{names.hcr}.En is 0, until an entry fills a list register.")
+    return Gate("CPU interface", True, f"{names.hcr}.En is 0 although a list register is in use: somebody cleared it.")
 
 
-def _group(case: Case, cpu: Icv, vcpu: VcpuGic) -> Gate:
-    register = f"ICC_IGRPEN{case.group}_EL1"
+def _group(case: Case, cpu: Icv, vcpu: VcpuGic, names: Names) -> Gate:
+    register = names.group_enable[case.group]
     if cpu.veng1 if case.group else cpu.veng0:
         return Gate("group enable", False, f"vCPU {vcpu.index} has Group {case.group} enabled.")
     said = f"vCPU {vcpu.index} has Group {case.group} disabled: {register} is 0.  Its guest has to write 1."
     return Gate("group enable", True, said)
 
 
-def _mask(case: Case, cpu: Icv) -> Gate:
+def _mask(case: Case, cpu: Icv, names: Names) -> Gate:
     priority, mask = case.priority & cpu.config.pri_mask, cpu.vpmr
     if priority < mask:
-        return Gate("priority mask", False, f"Priority {priority:#04x} is above the mask, ICC_PMR_EL1 = {mask:#04x}.")
-    said = f"Priority {priority:#04x} is not above the mask, ICC_PMR_EL1 = {mask:#04x}"
+        return Gate("priority mask", False, f"Priority {priority:#04x} is above the mask, {names.pmr} = {mask:#04x}.")
+    said = f"Priority {priority:#04x} is not above the mask, {names.pmr} = {mask:#04x}"
     said += (
         " (its reset value, which masks everything)." if not mask else ": equal is masked, too." * (priority == mask)
     )
@@ -291,32 +300,34 @@ def _mask(case: Case, cpu: Icv) -> Gate:
     return Gate("priority mask", True, said.rstrip(".") + "." + fix)
 
 
-def _running(case: Case, cpu: Icv) -> Gate:
+def _running(case: Case, cpu: Icv, names: Names) -> Gate:
     running = cpu.rpr()
     if running == PRIORITY_IDLE:
-        return Gate("running priority", False, "No interrupt is being handled (ICC_RPR_EL1 = 0xff).")
+        return Gate("running priority", False, f"No interrupt is being handled ({names.rpr} = 0xff).")
     mask = cpu.mask1 if case.group else cpu.mask0
     level = case.priority & cpu.config.pri_mask & mask
     against = running if cpu.config.preempt_raw_rprio else running & mask
-    point = f"BPR{case.group} = {cpu.read_bpr(case.group)}{', as CBPR is 1' if case.group and cpu.vcbpr else ''}"
-    compared = f"preemption level {level:#04x} against {against:#04x} ({point}; ICC_RPR_EL1 = {running:#04x})"
+    common = case.group == 1 and cpu.vcbpr
+    if common and not cpu.sre:
+        point = f"{names.bpr[0]} = {cpu.vbpr0}, as CBPR is 1"
+    else:
+        point = f"{names.bpr[case.group]} = {cpu.read_bpr(case.group)}{', as CBPR is 1' if common else ''}"
+    compared = f"preemption level {level:#04x} against {against:#04x} ({point}; {names.rpr} = {running:#04x})"
     if level < against:
         return Gate("running priority", False, f"It preempts what is being handled: {compared}.")
     said = f"It does not preempt what is being handled: {compared}.  The guest has to write its EOIR first."
     return Gate("running priority", True, said)
 
 
-def _most_urgent(case: Case, cpu: Icv) -> Gate:
-    name = "most urgent"
-    best = cpu.hppir(0)
-    if best == INTID_SPURIOUS:
-        best = cpu.hppir(1)
-    if best in (INTID_SPURIOUS, case.irq.intid):
+def _most_urgent(case: Case, cpu: Icv, names: Names) -> Gate:
+    name, intid, mask = "most urgent", case.irq.intid, names.intid_mask
+    first = cpu.candidate(False)
+    if first is None or first.vintid & mask == intid:
         return Gate(name, False, "No other interrupt in a list register comes first.")
-    order = [lr.vintid for lr in cpu.lrs if lr.pending or lr.active]
-    first = next(lr for lr in cpu.lrs if lr.vintid == best)
+    best = first.vintid & mask
+    order = [lr.vintid & mask for lr in cpu.lrs if lr.pending or lr.active]
     priority = case.priority & cpu.config.pri_mask
-    mine = order.index(case.irq.intid) if case.irq.intid in order else len(order)
+    mine = order.index(intid) if intid in order else len(order)
     if first.priority > priority or (first.priority == priority and order.index(best) > mine):
         return Gate(name, False, f"INTID {best}, pending too, comes after it.")
     if first.priority < priority:
@@ -335,6 +346,8 @@ def _vcpu(vcpu: VcpuGic) -> Gate:
         return Gate("vCPU", False, f"{me} is in the guest on physical CPU {cpu}.")
     if vcpu.mode == LOADED:
         return Gate("vCPU", True, f"{me} is outside the guest, loaded on physical CPU {cpu}.  enter() it.")
+    if vcpu.mode == LEAVING:
+        return Gate("vCPU", True, f"{me} is just leaving the guest of physical CPU {cpu}.  enter() it then.")
     if vcpu.mode != PUT:
         return Gate("vCPU", True, f"{me} has trapped: its list registers are filled again before its guest goes on.")
     said = f"{me} is put: no physical CPU holds it." if vcpu.has_run else f"{me} has never run."
@@ -358,3 +371,13 @@ def _signal(case: Case, cpu: Icv, vcpu: VcpuGic) -> Gate:
     if pe.pstate_f if fiq else pe.pstate_i:
         return Gate("signal", True, f"{said}, which the guest masks: PSTATE.{flag} is 1.")
     return Gate("signal", False, f"{said}, and PSTATE.{flag} does not mask it.")
+
+
+def _legacy(case: Case, cpu: Icv) -> Gate:
+    """What reading GICC_IAR gives a guest without system registers."""
+    if case.group == 0:
+        return Gate("acknowledge", False, "GICC_IAR acknowledges it.")
+    if cpu.vackctl:
+        return Gate("acknowledge", False, "GICC_IAR acknowledges it: GICC_CTLR.AckCtl is 1, so Group 1, too.")
+    said = "GICC_IAR gives 1022 for Group 1, as GICC_CTLR.AckCtl is 0"
+    return Gate("acknowledge", True, f"{said}.  The guest has to read GICC_AIAR instead, or to set AckCtl.")

@@ -14,9 +14,9 @@ from vgic.errors import EBUSY, EINVAL, BusyError, ConfigError, DeadVmError, Vgic
 from vgic.lifecycle import map_resources
 from vgic.mapped import get_map, map_irq, map_is_active, reset_mapped, set_owner, unmap_irq
 from vgic.ports import LevelReader
-from vgic.run import flush, load, pending, put, sync
+from vgic.run import check_free, flush, load, pending, put, sync
 from vgic.v3 import sysreg, trap
-from vgic.vcpu import IN_GUEST, LOADED, PUT, TRAPPED, VcpuGic
+from vgic.vcpu import IN_GUEST, LEAVING, LOADED, PUT, TRAPPED, VcpuGic
 
 UNCLAIMED: Final = -3
 """What a read returns that no frame claims: the access is the VMM's (KVM_EXIT_MMIO)."""
@@ -38,8 +38,9 @@ class Vcpu(VcpuGic):
     def enter(self, cpu: int | None = None) -> None:
         """Enter the guest on physical CPU `cpu` (default: where it was last): KVM_RUN up to the ERET.
 
-        The vCPU that this CPU held is put; what is listed goes to list registers.
-        Errors: EBUSY when this vCPU is in the guest, or another one is on that CPU; at a VM's first entry the
+        The vCPU of this VM that the CPU held is put; what is listed goes to list registers.
+        Errors: EBUSY when this vCPU is in the guest, when another one is in the guest on that CPU, or when a vCPU of
+        another VM is loaded there (its VMM must put it: each VM has its own lock); at a VM's first entry the
         errors of vgic_v3_map_resources(), after which the VM is dead; EIO when it is.
         """
         if self.mode != LOADED or cpu is not None:
@@ -56,9 +57,14 @@ class Vcpu(VcpuGic):
         """
         if self.mode != IN_GUEST:
             raise self._not_in_guest()
-        self.mode = LOADED
         if self.ap_list:
-            sync(self)
+            self.mode = LEAVING
+            try:
+                sync(self)
+            finally:
+                self.mode = LOADED
+        else:
+            self.mode = LOADED
 
     def put(self) -> None:
         """Take the vCPU off its physical CPU: kvm_arch_vcpu_put().  Errors: EBUSY when it is in the guest."""
@@ -72,30 +78,46 @@ class Vcpu(VcpuGic):
         put(self)
         return self.vi or self.vf or pending(self)
 
+    def virq(self) -> bool:
+        """Whether the guest has an IRQ to take, PSTATE aside: the GIC's line or HCR_EL2.VI, as ISR_EL1 shows it.
+
+        For a VMM that runs the guest's instructions elsewhere.  False while the vCPU is not loaded.
+        """
+        return self.mode != PUT and self.pe.virq()
+
+    def vfiq(self) -> bool:
+        """Whether the guest has an FIQ to take, PSTATE aside.  False while the vCPU is not loaded."""
+        return self.mode != PUT and self.pe.vfiq()
+
+    def maintenance(self) -> bool:
+        """Whether the maintenance interrupt asks the hypervisor for an exit and an entry."""
+        return self.mode == IN_GUEST and self.pe.virt.maintenance()
+
     def _prepare(self, cpu: int | None) -> None:
-        """Everything an entry needs when the vCPU is not already loaded where it shall run."""
+        """Everything an entry needs when the vCPU is not already loaded where it shall run.
+
+        What can be refused is refused before anything changes.
+        """
         dist = self.dist
         if dist.dead:
             raise DeadVmError
         if self.mode > LOADED:
             raise BusyError(f"vCPU {self.index} is in the guest already")
-        before = self.pe
-        if cpu is not None and cpu != before.index:
+        pe = self.pe
+        if cpu is not None and cpu != pe.index:
             pes = dist.host.machine.pes
             if not 0 <= cpu < len(pes):
                 raise ConfigError(EINVAL, f"the machine has physical CPUs 0 to {len(pes) - 1}, not {cpu}")
-            put(self)
-            self.pe = pes[cpu]
-            self.cost = self.pe.cost
+            pe = pes[cpu]
+        check_free(self, pe)
         if not dist.ready:
             map_resources(dist)
+        if pe is not self.pe:
+            put(self)
+            self.pe = pe
+            self.cost = pe.cost
         if self.mode == PUT:
-            try:
-                load(self)
-            except BusyError:
-                self.pe = before  # that CPU was not to be had: stay where it was
-                self.cost = before.cost
-                raise
+            load(self)
         self.has_run = True
 
     def _not_in_guest(self) -> VgicError:
@@ -113,6 +135,9 @@ class Vcpu(VcpuGic):
             raise self._not_in_guest()
         if size not in _MASKS:
             raise ConfigError(EINVAL, f"an access has 1, 2, 4 or 8 bytes, not {size}")
+        window = self.window
+        if window is not None and window.base <= gpa and gpa + size <= window.end:
+            return window.read(self, gpa - window.base, size)
         self.mode = TRAPPED
         self.cost.exits_mmio += 1
         try:
@@ -134,6 +159,10 @@ class Vcpu(VcpuGic):
         mask = _MASKS.get(size)
         if mask is None:
             raise ConfigError(EINVAL, f"an access has 1, 2, 4 or 8 bytes, not {size}")
+        window = self.window
+        if window is not None and window.base <= gpa and gpa + size <= window.end:
+            window.write(self, gpa - window.base, size, value & mask)
+            return True
         self.mode = TRAPPED
         self.cost.exits_mmio += 1
         try:
@@ -156,7 +185,9 @@ class Vcpu(VcpuGic):
         if self.mode != IN_GUEST:
             raise self._not_in_guest()
         value = self.pe.mrs_el1(register)
-        return value if value != TRAP_EL2 else self._trapped_mrs(register)
+        if value >= 0:
+            return value
+        return self._trapped_mrs(register) if value == TRAP_EL2 else UNDEFINED  # a trap to EL1 is the guest's too
 
     def msr(self, register: int, value: int) -> bool:
         """Guest MSR of a GIC system register, named by its 16-bit encoding (`hw.arch.ICC_*`).

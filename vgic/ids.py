@@ -10,7 +10,6 @@ from typing import Final
 # -- the interrupt number space (IHI 0069, "INTIDs") -------------------------------------------
 
 NR_SGIS: Final = 16
-NR_PPIS: Final = 16
 NR_PRIVATE: Final = 32
 FIRST_SPI: Final = 32
 MAX_SPI: Final = 1019
@@ -33,6 +32,9 @@ UNDEFINED_ADDR: Final = (1 << 64) - 1
 # -- frames ------------------------------------------------------------------------------------
 
 SIZE_64K: Final = 0x1_0000
+SIZE_4K: Final = 0x1000
+DIST_SIZE_V2: Final = SIZE_4K
+CPU_SIZE_V2: Final = 2 * SIZE_4K
 DIST_SIZE_V3: Final = SIZE_64K
 REDIST_SIZE: Final = 2 * SIZE_64K
 DEFAULT_IPA_BITS: Final = 40
@@ -109,8 +111,3 @@ class LineType(IntEnum):
     CPU = 0
     SPI = 1
     PPI = 2
-
-
-def irq_word(kind: LineType, number: int, vcpu_id: int = 0) -> int:
-    """Return the KVM_IRQ_LINE word for `number` (an INTID; for CPU lines 0 is IRQ and 1 is FIQ)."""
-    return (vcpu_id >> 8) << 28 | kind << 24 | (vcpu_id & 0xFF) << 16 | number

@@ -10,9 +10,9 @@ from typing import Final
 
 from vgic.ap_list import queue
 from vgic.dist import Dist
-from vgic.errors import EBUSY, EINVAL, ENXIO, ConfigError, VgicError
+from vgic.errors import EINVAL, ENXIO, ConfigError, VgicError
 from vgic.ids import FIRST_SPI, NR_SGIS, LineType
-from vgic.vcpu import VcpuGic
+from vgic.vcpu import IN_GUEST, PUT, VcpuGic
 
 _SPI: Final = int(LineType.SPI)
 _PPI: Final = int(LineType.PPI)
@@ -30,10 +30,11 @@ def inject(dist: Dist, vcpu: VcpuGic | None, intid: int, level: bool, owner: Has
 
     vcpu  whose private interrupt is meant; only traced for an SPI.
     A caller that is not the interrupt's owner has no effect and gets no error.
+    A GICv2 is initialised by this; a GICv3 must be before.
     Errors: EBUSY before init, EINVAL when the interrupt does not exist.
     """
     if not dist.initialized:
-        raise VgicError(EBUSY, "the VGIC is not initialised: a GICv3 must be, before anything is injected")
+        dist.guest.ensure_initialized(dist)
     if vcpu is None and intid < FIRST_SPI:
         raise ConfigError(EINVAL, f"INTID {intid} is private: name the vCPU")
     trace = dist.trace
@@ -55,6 +56,16 @@ def inject(dist: Dist, vcpu: VcpuGic | None, intid: int, level: bool, owner: Has
     queue(irq)
 
 
+def irq_word(kind: LineType, number: int, vcpu_id: int = 0) -> int:
+    """Return the KVM_IRQ_LINE word for `number`: an INTID, or 0 (IRQ) and 1 (FIQ) for a CPU's own lines.
+
+    Errors: EINVAL for a number past 16 bits or an id past 12 bits.
+    """
+    if not (0 <= number <= 0xFFFF and 0 <= vcpu_id <= 0xFFF):
+        raise ConfigError(EINVAL, f"interrupt {number} of vCPU {vcpu_id} does not fit a KVM_IRQ_LINE word")
+    return vcpu_id >> 8 << 28 | kind << 24 | (vcpu_id & 0xFF) << 16 | number
+
+
 def irq_line(dist: Dist, word: int, level: int) -> None:
     """KVM_IRQ_LINE: `word` is vcpu2[31:28], type[27:24], vcpu[23:16], number[15:0]; any non-zero level is high.
 
@@ -62,6 +73,8 @@ def irq_line(dist: Dist, word: int, level: int) -> None:
     Errors: ENXIO for a line of the other sort; EINVAL for an unknown type or vCPU, or a number of the wrong
     kind; what `inject` raises.
     """
+    if not 0 <= word <= 0xFFFF_FFFF:
+        raise ConfigError(EINVAL, f"KVM_IRQ_LINE word {word:#x} has more than 32 bits")
     kind = word >> 24 & 0xF
     vcpu_id = (word >> 16 & 0xFF) + (word >> 28 & 0xF) * 256
     number = word & 0xFFFF
@@ -100,7 +113,10 @@ def _cpu_line(vcpu: VcpuGic, number: int, level: bool) -> None:
         changed = vcpu.vf != level
         vcpu.vf = level
     if changed:
-        if vcpu.dist.host.loaded.get(vcpu.pe.index) is vcpu:
+        if vcpu.mode == IN_GUEST:  # takes effect as if the kick had it leave and return at once
+            vcpu.cost.exits_irq += 1
+            vcpu.cost.entries += 1
+        if vcpu.mode != PUT:
             vcpu.pe.vi = vcpu.vi
             vcpu.pe.vf = vcpu.vf
         vcpu.kick()

@@ -1,38 +1,26 @@
 """From nothing to a running interrupt controller: creation, initialisation, first entry.
 
-Room:    below device and vm, which call it; above the frames, which it builds.
-Owns:    Dist.model, initialized, ready, dead, nr_spis' default, and the reset state of a vCPU's CPU interface.
+Room:    below device and vm, which call it; what depends on the GIC version it asks of the Model.
+Owns:    Dist.guest and model, initialized, ready, dead, max_vcpus, nr_spis' default, and the reset state of a vCPU.
 Holds:   dead is for ever.
 """
 
-from hw.arch import HCR_EN
+from vgic.ap_list import forget
 from vgic.dist import Dist
-from vgic.errors import E2BIG, EBUSY, EEXIST, EINVAL, ENODEV, ENXIO, BusyError, ConfigError, VgicError
-from vgic.host import NO_GIC_TRAPS
-from vgic.ids import (
-    DEFAULT_NR_SPIS,
-    FIRST_SPI,
-    MAX_REVISION,
-    MAX_VCPUS_V3,
-    UNDEFINED_ADDR,
-    V3,
-    DeviceType,
-)
+from vgic.errors import E2BIG, EBUSY, EEXIST, EINVAL, BusyError, ConfigError, VgicError
+from vgic.ids import DEFAULT_NR_SPIS, FIRST_SPI, MAX_REVISION, UNDEFINED_ADDR, DeviceType
 from vgic.irq import Irq
-from vgic.v3.dist import DistFrame
-from vgic.v3.redist import PENDBASER_RESET, RedistFrame
-from vgic.v3.regions import check_layout, place
+from vgic.model import Model
+from vgic.run import put
 from vgic.vcpu import LOADED, PUT, VcpuGic
 
 
-def create_vgic(dist: Dist, model: DeviceType) -> None:
-    """Give the VM an in-kernel irqchip: kvm_vgic_create().
+def create_vgic(dist: Dist, kind: DeviceType, guest: Model, max_vcpus: int) -> None:
+    """Give the VM an in-kernel irqchip that the host can give: kvm_vgic_create().
 
-    Errors: ENODEV for a model this host cannot give a guest; EBUSY while a vCPU is in the guest or when one
-    has run; EEXIST for a second one; E2BIG for more vCPUs than the model has room for.
+    Errors: EBUSY while a vCPU is in the guest or when one has run; EEXIST for a second one; E2BIG for more vCPUs
+    than the model has room for, after which the VM keeps the model's limit, as in KVM.
     """
-    if model is not V3:
-        raise VgicError(ENODEV, f"this host gives its guests no {model.name}")
     for vcpu in dist.vcpus:
         if vcpu.mode not in (PUT, LOADED):
             raise BusyError(f"vCPU {vcpu.index} is in the guest")
@@ -41,33 +29,31 @@ def create_vgic(dist: Dist, model: DeviceType) -> None:
     for vcpu in dist.vcpus:
         if vcpu.has_run:
             raise VgicError(EBUSY, f"vCPU {vcpu.index} has run without an interrupt controller")
-    dist.max_vcpus = MAX_VCPUS_V3  # as in KVM, also when the check below fails
-    if len(dist.vcpus) > MAX_VCPUS_V3:
-        raise VgicError(E2BIG, f"{len(dist.vcpus)} vCPUs: a GICv3 serves {MAX_VCPUS_V3}")
-    dist.model = model
-    dist.frame = DistFrame(dist)
+    dist.max_vcpus = max_vcpus
+    if len(dist.vcpus) > max_vcpus:
+        raise VgicError(E2BIG, f"{len(dist.vcpus)} vCPUs: a {kind.name} serves {max_vcpus}")
+    dist.model = kind
+    dist.guest = guest
+    guest.build(dist)
     for vcpu in dist.vcpus:
-        adopt(vcpu)
+        _adopt(vcpu)
 
 
-def adopt(vcpu: VcpuGic) -> None:
-    """Prepare a vCPU of a VM that has a VGIC; its private interrupts may come later."""
-    vcpu.redist = RedistFrame(vcpu)
-    vcpu.hcr = HCR_EN | vcpu.dist.host.trap_bits
+def _adopt(vcpu: VcpuGic) -> None:
+    guest = vcpu.dist.guest
+    vcpu.lr_rules = guest.lr_rules
+    guest.adopt(vcpu)
 
 
 def add_vcpu(vcpu: VcpuGic) -> None:
     """The VGIC's part of vCPU creation: kvm_vgic_vcpu_init().
 
-    Errors: EINVAL or ENOSPC when its redistributor cannot lie where it would.
+    Errors: EINVAL or ENOSPC when the frame it needs cannot lie where it would.
     """
-    dist = vcpu.dist
-    if dist.model is None:
-        vcpu.hcr = NO_GIC_TRAPS
-        return
-    adopt(vcpu)
-    vcpu.allocate_private()
-    place(vcpu)
+    _adopt(vcpu)
+    if vcpu.dist.model is not None:
+        vcpu.allocate_private()
+        vcpu.dist.guest.place(vcpu)
 
 
 def init(dist: Dist) -> None:
@@ -75,49 +61,62 @@ def init(dist: Dist) -> None:
     if dist.initialized:
         return
     host = dist.host
+    guest = dist.guest
     if not dist.nr_spis:
         dist.nr_spis = DEFAULT_NR_SPIS
     first_vcpu = dist.vcpus[0] if dist.vcpus else None
     # SPIs reset to edge: KVM leaves their trigger at zero.
     dist.spis = [Irq(intid, False, False, first_vcpu) for intid in range(FIRST_SPI, dist.nr_irqs)]
+    guest.reset_spis(dist)
     for vcpu in dist.vcpus:
         vcpu.allocate_private()
-        for irq in vcpu.private:
-            irq.route = vcpu.mpidr
         vcpu.vmcr = 0
         vcpu.nr_lr = host.nr_lr
         vcpu.pri_bits = host.pri_bits
         vcpu.id_bits_code = host.id_bits_code
-        vcpu.pendbaser = PENDBASER_RESET
+        guest.reset_vcpu(vcpu)
     if not dist.implementation_rev:
         dist.implementation_rev = MAX_REVISION
     dist.initialized = True
 
 
 def map_resources(dist: Dist) -> None:
-    """Check everything a guest needs and put the distributor on the bus: vgic_v3_map_resources().
+    """Check everything a guest needs, at the first entry of any vCPU: kvm_vgic_map_resources().
 
-    Runs at the first entry of any vCPU.  Errors, which kill the VM: ENXIO for a frame without an address;
-    EINVAL for frames that overlap or wrap; EBUSY without init; ENOSPC from the bus.
+    Errors: the model's; any of them kills the VM.
     """
-    frame = dist.frame
-    if dist.ready or frame is None:
+    if dist.ready or dist.model is None:
         return
     try:
-        for vcpu in dist.vcpus:
-            if vcpu.redist is None or vcpu.redist.base == UNDEFINED_ADDR:
-                raise ConfigError(ENXIO, f"vCPU {vcpu.index} has no redistributor: no region has a slot for it")
-        if dist.dist_base == UNDEFINED_ADDR:
-            raise ConfigError(ENXIO, "the distributor has no address")
-        check_layout(dist)
-        if not dist.initialized:
-            raise VgicError(EBUSY, "the VGIC is not initialised")
-        frame.base = dist.dist_base
-        dist.bus.register(frame)
+        dist.guest.map_resources(dist)
     except VgicError:
         dist.dead = True
         raise
     dist.ready = True
+
+
+def destroy(dist: Dist) -> None:
+    """Free the physical CPUs and forget every interrupt and frame: kvm_vgic_destroy().
+
+    Errors: EBUSY while a vCPU is in the guest.
+    """
+    for vcpu in dist.vcpus:
+        if vcpu.mode not in (PUT, LOADED):
+            raise BusyError(f"vCPU {vcpu.index} is in the guest")
+    dist.dead = True
+    for vcpu in dist.vcpus:
+        put(vcpu)
+        forget(vcpu)
+        dist.guest.unplace(vcpu)
+        vcpu.private = []
+        vcpu.window = None
+    if dist.ready and dist.frame is not None:
+        dist.bus.unregister(dist.frame)
+    dist.ready = dist.initialized = False
+    dist.spis = []
+    dist.nr_spis = 0
+    dist.regions = []
+    dist.dist_base = dist.cpu_base = UNDEFINED_ADDR
 
 
 def check_new_vcpu(dist: Dist, vcpu_id: int) -> None:

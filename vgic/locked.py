@@ -93,6 +93,21 @@ class LockedVcpu(Vcpu):
         with self.lock:
             return Vcpu.pending(self)
 
+    def virq(self) -> bool:
+        """See `Vcpu.virq`."""
+        with self.lock:
+            return Vcpu.virq(self)
+
+    def vfiq(self) -> bool:
+        """See `Vcpu.vfiq`."""
+        with self.lock:
+            return Vcpu.vfiq(self)
+
+    def maintenance(self) -> bool:
+        """See `Vcpu.maintenance`."""
+        with self.lock:
+            return Vcpu.maintenance(self)
+
     def map_irq(
         self,
         intid: int,

@@ -10,12 +10,11 @@ from typing import Final
 
 from hw.arch import GICD_ICACTIVER, GICD_ICPENDR, GICD_ISACTIVER, GICD_ISPENDR
 from vgic.errors import EAGAIN, EEXIST, EINVAL, ConfigError, VgicError
-from vgic.ids import FIRST_SPI, NR_SGIS, SIZE_64K
+from vgic.ids import FIRST_SPI, NR_SGIS
 from vgic.irq import Irq
 from vgic.ports import LevelReader
 from vgic.vcpu import VcpuGic
 
-SGI_BASE: Final = SIZE_64K
 _W32: Final = 4
 
 
@@ -25,7 +24,7 @@ def _physical_write(irq: Irq, bank: int) -> None:
     vcpu = irq.mapped_by
     assert vcpu is not None, f"INTID {irq.intid} is not mapped"
     if irq.hwintid < FIRST_SPI:
-        vcpu.pe.redist.write(SGI_BASE + word, _W32, bit)
+        vcpu.pe.write_private(word, bit)
     else:
         vcpu.dist.host.machine.dist.write(word, _W32, bit)
 
@@ -43,14 +42,12 @@ def clear_physical_pending(irq: Irq) -> None:
 def physical_level(irq: Irq) -> bool:
     """Return the level that drives `irq` now, its device's or the physical one: vgic_get_phys_line_level()."""
     if irq.input_level is not None:
-        return irq.input_level(irq.intid)
+        return bool(irq.input_level(irq.intid))
     vcpu = irq.mapped_by
     assert vcpu is not None, f"INTID {irq.intid} is not mapped"
     word, bit = GICD_ISPENDR + irq.hwintid // 32 * 4, irq.hwintid % 32
-    if irq.hwintid < FIRST_SPI:
-        state = vcpu.pe.redist.read(SGI_BASE + word, _W32)
-    else:
-        state = vcpu.dist.host.machine.dist.read(word, _W32)
+    machine = vcpu.dist.host.machine
+    state = vcpu.pe.read_private(word) if irq.hwintid < FIRST_SPI else machine.dist.read(word, _W32)
     return bool(state >> bit & 1)
 
 
@@ -78,11 +75,11 @@ def resample(irq: Irq, deactivated: bool, lr_pending: bool) -> None:
 def map_irq(vcpu: VcpuGic, host_irq: int, intid: int, input_level: LevelReader | None, sw_resample: bool) -> None:
     """Tie `intid` to the physical interrupt `host_irq`: kvm_vgic_map_phys_irq().
 
-    Errors: EINVAL when either interrupt does not exist.
+    Errors: EINVAL when either interrupt does not exist, or for an SGI.
     """
     irq = vcpu.find_irq(intid)
-    if irq is None:
-        raise ConfigError(EINVAL, f"cannot map INTID {intid}: vCPU {vcpu.index} has no such interrupt")
+    if irq is None or intid < NR_SGIS:
+        raise ConfigError(EINVAL, f"cannot map INTID {intid}: vCPU {vcpu.index} has no such PPI or SPI")
     if not 0 <= host_irq < FIRST_SPI + vcpu.dist.host.machine.dist.config.nr_spis:
         raise ConfigError(EINVAL, f"cannot map INTID {intid}: the machine has no interrupt {host_irq}")
     irq.hw = True

@@ -129,12 +129,12 @@ class Frame:
         self.base = UNDEFINED_ADDR  # never changes while on the bus
         self.table = table
 
-    def irqs(self, first: int, count: int) -> "list[Irq]":
-        """Return the interrupts `first` .. `first + count - 1` as far as this frame has them, in order."""
+    def irqs(self, vcpu: "VcpuGic", first: int, count: int) -> "list[Irq]":
+        """Return the interrupts `first` .. `first + count - 1` that `vcpu` sees in this frame, in order."""
         raise NotImplementedError
 
-    def stops_guests(self, vcpu: "VcpuGic") -> bool:
-        """Whether an active-state access by `vcpu` through this frame needs every vCPU out of the guest."""
+    def stops_guests(self, vcpu: "VcpuGic", first: int) -> bool:
+        """Whether an active-state access by `vcpu`, from INTID `first` on, needs every vCPU out of the guest."""
         raise NotImplementedError
 
     def read(self, vcpu: "VcpuGic", offset: int, size: int) -> int:

@@ -43,7 +43,7 @@ class BitBank(Accessor):
         """Collect the bits of the interrupts covered."""
         value = 0
         bit = 1
-        for irq in frame.irqs(at * 8, size * 8):
+        for irq in frame.irqs(vcpu, at * 8, size * 8):
             if self.get(irq):
                 value |= bit
             bit <<= 1
@@ -51,7 +51,7 @@ class BitBank(Accessor):
 
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Hand each interrupt whose bit is 1 to `put`."""
-        for irq in frame.irqs(at * 8, size * 8):
+        for irq in frame.irqs(vcpu, at * 8, size * 8):
             if value & 1:
                 self.put(irq)
             value >>= 1
@@ -59,18 +59,17 @@ class BitBank(Accessor):
     def user_read(self, frame: Frame, vcpu: VcpuGic, at: int) -> int:
         """Collect the bits as user space sees them."""
         value = 0
-        for n, irq in enumerate(frame.irqs(at * 8, 32)):
+        for n, irq in enumerate(frame.irqs(vcpu, at * 8, 32)):
             value |= self.user_get(irq) << n
         return value
 
     def user_write(self, frame: Frame, vcpu: VcpuGic, at: int, value: int) -> None:
         """Hand each interrupt whose bit is 1 to `user_put`."""
-        for n, irq in enumerate(frame.irqs(at * 8, 32)):
+        for n, irq in enumerate(frame.irqs(vcpu, at * 8, 32)):
             if value >> n & 1:
                 self.user_put(irq)
 
 
-@final
 class GroupBits(BitBank):
     """IGROUPR<n>: 1 is group 1.  Every interrupt covered is looked at again, changed or not."""
 
@@ -82,7 +81,7 @@ class GroupBits(BitBank):
 
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Assign the group of every interrupt covered."""
-        for irq in frame.irqs(at * 8, size * 8):
+        for irq in frame.irqs(vcpu, at * 8, size * 8):
             irq.group = value & 1
             value >>= 1
             queue(irq)
@@ -174,7 +173,7 @@ class PendingAssign(PendingSet):
 
     def user_write(self, frame: Frame, vcpu: VcpuGic, at: int, value: int) -> None:
         """Assign the latch of every interrupt covered: vgic_v3_uaccess_write_pending()."""
-        for n, irq in enumerate(frame.irqs(at * 8, 32)):
+        for n, irq in enumerate(frame.irqs(vcpu, at * 8, 32)):
             irq.pending_latch = bool(value >> n & 1)
             if irq.pending_latch:
                 queue(irq)
@@ -221,26 +220,32 @@ class ActiveBits(BitBank):
     @final
     def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
         """Fold every list register first, where other vCPUs may hold these interrupts."""
-        stop = frame.stops_guests(vcpu) and bool(frame.irqs(at * 8, size * 8))
-        if stop:
-            halt_guests(frame.dist)
-        value = BitBank.read(self, frame, vcpu, at, size)
-        if stop:
-            resume_guests(frame.dist)
-        return value
+        if not _must_halt(frame, vcpu, at, size):
+            return BitBank.read(self, frame, vcpu, at, size)
+        halted = halt_guests(frame.dist)
+        try:
+            return BitBank.read(self, frame, vcpu, at, size)
+        finally:
+            resume_guests(halted)
 
     @final
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Fold first, or a later fold would undo the write."""
-        stop = frame.stops_guests(vcpu) and bool(frame.irqs(at * 8, size * 8))
-        if stop:
-            halt_guests(frame.dist)
-        BitBank.write(self, frame, vcpu, at, size, value)
-        if stop:
-            resume_guests(frame.dist)
+        if not _must_halt(frame, vcpu, at, size):
+            BitBank.write(self, frame, vcpu, at, size, value)
+            return
+        halted = halt_guests(frame.dist)
+        try:
+            BitBank.write(self, frame, vcpu, at, size, value)
+        finally:
+            resume_guests(halted)
 
 
-@final
+def _must_halt(frame: Frame, vcpu: VcpuGic, at: int, size: int) -> bool:
+    """Whether list registers of other vCPUs may hold what is asked for; not past the last INTID."""
+    return frame.stops_guests(vcpu, at * 8) and bool(frame.irqs(vcpu, at * 8, size * 8))
+
+
 class ActiveSet(ActiveBits):
     """ISACTIVER<n>: writing 1 makes active, and lists it even if disabled, not pending, or the distributor off."""
 
@@ -290,14 +295,14 @@ class Priority(Accessor):
         """Return the priorities, lowest INTID in the lowest byte."""
         value = 0
         shift = 0
-        for irq in frame.irqs(at, size):
+        for irq in frame.irqs(vcpu, at, size):
             value |= irq.priority << shift
             shift += 8
         return value
 
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Store the implemented bits of each byte."""
-        for irq in frame.irqs(at, size):
+        for irq in frame.irqs(vcpu, at, size):
             irq.priority = value & PRIORITY_MASK
             value >>= 8
 
@@ -311,14 +316,14 @@ class Config(Accessor):
     def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
         """Return 0b10 for edge, 0b00 for level."""
         value = 0
-        for n, irq in enumerate(frame.irqs(at * 4, size * 4)):
+        for n, irq in enumerate(frame.irqs(vcpu, at * 4, size * 4)):
             if not irq.level:
                 value |= 2 << n * 2
         return value
 
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Set the trigger of each SPI covered."""
-        for n, irq in enumerate(frame.irqs(at * 4, size * 4)):
+        for n, irq in enumerate(frame.irqs(vcpu, at * 4, size * 4)):
             if irq.intid >= NR_PRIVATE:
                 irq.level = not value >> n * 2 & 2
 

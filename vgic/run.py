@@ -1,22 +1,20 @@
 """Flush the ap_list to list registers before entry, fold them back after exit; load and put a vCPU.
 
 Room:    between ap_list and the physical CPU a vCPU runs on.
-Owns:    the list registers, ICH_HCR, VcpuGic.used_lrs and lr_irqs, and the saved CPU interface.
+Owns:    the list registers, ICH_HCR, VcpuGic.used_lrs and lr_irqs, and which vCPU a physical CPU holds.
 Holds:   flush then sync, with the guest changing nothing, changes no interrupt (order and the line of
          mapped level interrupts excepted).
 """
 
 from hw import Pe
-from hw.arch import HCR_EN, HCR_UIE, ICC_SRE_EL2, SRE_ENABLE
+from hw.arch import HCR_EN, HCR_UIE, VMCR_VPMR_MASK, VMCR_VPMR_SHIFT
 from vgic.ap_list import prune
 from vgic.dist import Dist
 from vgic.errors import BusyError
 from vgic.ids import FIRST_SPI
-from vgic.irq import Irq
-from vgic.mapped import resample
-from vgic.overflow import arrange, overflows, underflow_request
-from vgic.v3.lr import populate
-from vgic.vcpu import IN_GUEST, LOADED, PUT, VcpuGic
+from vgic.irq import Irq, oracle
+from vgic.overflow import underflow_request
+from vgic.vcpu import IN_GUEST, LOADED, PUT, TRAPPED, VcpuGic
 
 
 def flush(vcpu: VcpuGic) -> None:
@@ -26,81 +24,113 @@ def flush(vcpu: VcpuGic) -> None:
     """
     nr_lr = vcpu.nr_lr
     ap_list = vcpu.ap_list
-    if len(ap_list) > nr_lr and overflows(ap_list, nr_lr):
-        arrange(ap_list)
+    rules = vcpu.lr_rules.arrange(ap_list, nr_lr)
+    vcpu.entry_rules = rules
+    if rules.several:
+        count = _fill_with_sources(vcpu)
+    else:
+        virt = vcpu.pe.virt
+        lr_irqs = vcpu.lr_irqs
+        lr_irqs.clear()
+        enabled = vcpu.dist.enabled
+        count = 0
+        for irq in ap_list:
+            if not irq.active and not (
+                irq.enabled and (irq.pending_latch or (irq.level and irq.line_level)) and irq.target is vcpu and enabled
+            ):
+                continue  # the oracle names somebody else, or nobody: prune's business
+            rules.populate(virt, count, irq)
+            lr_irqs.append(irq)
+            count += 1
+            if count == nr_lr:
+                if irq is not ap_list[-1]:
+                    vcpu.hcr = underflow_request(vcpu.hcr)
+                break
+    vcpu.used_lrs = count
+    if count:
+        vcpu.pe.virt.write_hcr(vcpu.hcr)
+
+
+def _fill_with_sources(vcpu: VcpuGic) -> int:
+    """Fill list registers when a GICv2 SGI waits from several CPUs; return how many were.
+
+    All sources of the SGI must be seen before anything less urgent, so the walk stops there; its list register's
+    EOI notification brings the vCPU out for the next source, without an underflow request.
+    """
     virt = vcpu.pe.virt
     lr_irqs = vcpu.lr_irqs
     lr_irqs.clear()
-    hcr = vcpu.hcr
-    enabled = vcpu.dist.enabled
-    count = 0
-    for irq in ap_list:
-        if not irq.active and not (
-            irq.enabled and (irq.pending_latch or (irq.level and irq.line_level)) and irq.target is vcpu and enabled
-        ):
-            continue  # the oracle names somebody else, or nobody: prune's business
-        populate(virt, count, irq)
-        lr_irqs.append(irq)
-        count += 1
-        if count == nr_lr:
-            if irq is not ap_list[-1]:
-                vcpu.hcr = hcr = underflow_request(hcr)
+    least_urgent = 0xFF
+    for irq in vcpu.ap_list:
+        if irq.priority > least_urgent:
             break
-    vcpu.used_lrs = count
-    if count:
-        virt.write_hcr(hcr)
+        if oracle(irq) is not vcpu:
+            continue
+        vcpu.entry_rules.populate(virt, len(lr_irqs), irq)
+        lr_irqs.append(irq)
+        if irq.source:
+            least_urgent = irq.priority
+        if len(lr_irqs) == vcpu.nr_lr:
+            if irq is not vcpu.ap_list[-1]:
+                vcpu.hcr = underflow_request(vcpu.hcr)
+            break
+    return len(lr_irqs)
 
 
 def sync(vcpu: VcpuGic) -> None:
     """Take back what the guest left in the list registers, then prune: kvm_vgic_sync_hwstate().
 
     Call only with a non-empty ap_list: an empty one means that no list register was filled.
+    Completions are told of when every list register has been read and cleared, so that whatever a listener does meets a
+    consistent vCPU.  If a port raises, everything is folded all the same, and its exception comes out last.
     """
     used = vcpu.used_lrs
+    failure: BaseException | None = None
     if used:
         virt = vcpu.pe.virt
         empty = virt.read_elrsr()
         virt.write_hcr(vcpu.hcr & ~HCR_EN)
         vcpu.hcr &= ~HCR_UIE
         vcpu.used_lrs = 0
+        rules = vcpu.entry_rules
         lr_irqs = vcpu.lr_irqs
+        completed: list[Irq] | None = None
         for i in range(used):
-            if empty >> i & 1:
-                virt.clear_lr(i)
-                fold(lr_irqs[i], False, False, False)
-            else:
+            irq = lr_irqs[i]
+            vintid = 0
+            pending = active = False
+            if not empty >> i & 1:
                 lr = virt.read_lr(i)
-                pending, active, eoi = lr.pending, lr.active, lr.eoi and not lr.hw
-                virt.clear_lr(i)
-                fold(lr_irqs[i], pending, active, eoi)
+                vintid, pending, active = lr.vintid, lr.pending, lr.active
+                if not (pending or active) and irq.intid >= FIRST_SPI:  # it asked for the EOI, or ELRSR would show it
+                    completed = [irq] if completed is None else [*completed, irq]
+                    virt.clear_lr(i)
+                    continue
+            virt.clear_lr(i)
+            try:
+                rules.fold(irq, vintid, pending, active)
+            except BaseException as raised:
+                failure = raised
+        if completed is not None:
+            failure = _complete(vcpu, completed) or failure
     prune(vcpu)
+    if failure is not None:
+        raise failure
 
 
-def fold(irq: Irq, lr_pending: bool, lr_active: bool, lr_eoi: bool) -> None:
-    """Take back one interrupt from its list register.
-
-        trigger  LR.pending  LR.active   pending_latch  active
-        edge     yes         -           set            LR
-        edge     no          -           kept           LR
-        level    no          no          cleared        no
-        level    (any other pair)        kept           LR
-
-    lr_eoi  the list register asked for an EOI notification; if it came back empty, that is told first of all.
-    Never:   writes `line_level`: the wire belongs to the device; mapped ones are sampled anew by `resample`.
-    Source:  IHI 0069, ICH_LR<n>_EL2.State.  KVM: vgic_v3_fold_lr_state().
-    """
-    if lr_eoi and not (lr_pending or lr_active) and irq.intid >= FIRST_SPI:
-        notify_completion(irq)
-    deactivated = irq.active and not lr_active
-    irq.active = lr_active
-    if not irq.level:
-        if lr_pending:
-            irq.pending_latch = True
-    else:
-        if not (lr_pending or lr_active):
-            irq.pending_latch = False
-        if irq.hw:
-            resample(irq, deactivated, lr_pending)
+def _complete(vcpu: VcpuGic, completed: list[Irq]) -> BaseException | None:
+    """Tell of each completion, then fold it; return what a listener raised."""
+    failure: BaseException | None = None
+    for irq in completed:
+        try:
+            notify_completion(irq)
+        except BaseException as raised:
+            failure = raised
+        try:
+            vcpu.lr_rules.fold(irq, 0, False, False)
+        except BaseException as raised:
+            failure = raised
+    return failure
 
 
 def notify_completion(irq: Irq) -> None:
@@ -121,30 +151,30 @@ def notify_completion(irq: Irq) -> None:
             listener(irq.intid)
 
 
-def load(vcpu: VcpuGic) -> None:
-    """Make the CPU interface of `vcpu` live on its physical CPU: vgic_v3_load() and __vgic_v3_activate_traps().
+def check_free(vcpu: VcpuGic, pe: Pe) -> None:
+    """Check that `vcpu` may be loaded on `pe`.
 
-    Errors: EBUSY when that CPU is running another vCPU's guest, or holds a vCPU of another VM.
+    Errors: EBUSY when that CPU is in another vCPU's guest, or holds a vCPU of another VM.
     """
+    holder = vcpu.dist.host.loaded.get(pe.index)
+    if holder is None or holder is vcpu:
+        return
+    if holder.dist is not vcpu.dist:
+        raise BusyError(f"physical CPU {pe.index} holds a vCPU of another VM: put it first")
+    if holder.mode != LOADED:
+        raise BusyError(f"physical CPU {pe.index} is in the guest of vCPU {holder.index}")
+
+
+def load(vcpu: VcpuGic) -> None:
+    """Make the CPU interface of `vcpu` live on its physical CPU, which `check_free` found free: kvm_vgic_load()."""
     pe = vcpu.pe
-    loaded = vcpu.dist.host.loaded
-    holder = loaded.setdefault(pe.index, vcpu)
+    host = vcpu.dist.host
+    holder = host.loaded.setdefault(pe.index, vcpu)
     if holder is not vcpu:
-        if holder.dist is not vcpu.dist:
-            raise BusyError(f"physical CPU {pe.index} holds a vCPU of another VM: put it first")
+        check_free(vcpu, pe)  # another VM's thread may have been quicker
         put(holder)
-        loaded[pe.index] = vcpu
-    virt = pe.virt
-    virt.write_vmcr(vcpu.vmcr)
-    apr_count = virt.config.ap_words
-    virt.read_vtr()  # KVM derives the number of active-priority registers from it each time
-    for n in range(apr_count - 1, -1, -1):
-        virt.write_ap(0, n, vcpu.ap0r[n])
-    for n in range(apr_count - 1, -1, -1):
-        virt.write_ap(1, n, vcpu.ap1r[n])
-    _let_guest_use_sre(pe, False)
-    if vcpu.hcr & ~(HCR_EN | HCR_UIE):
-        virt.write_hcr(vcpu.hcr & ~HCR_EN)
+        host.loaded[pe.index] = vcpu
+    host.switch.load(vcpu)
     pe.imo = pe.fmo = pe.amo = True
     pe.vi = vcpu.vi
     pe.vf = vcpu.vf
@@ -152,7 +182,7 @@ def load(vcpu: VcpuGic) -> None:
 
 
 def put(vcpu: VcpuGic) -> None:
-    """Save the CPU interface of `vcpu` and free its physical CPU: vgic_v3_put().  Nothing to do if not loaded.
+    """Save the CPU interface of `vcpu` and free its physical CPU: kvm_vgic_put().  Nothing to do if not loaded.
 
     Errors: EBUSY when it is in the guest.
     """
@@ -161,49 +191,35 @@ def put(vcpu: VcpuGic) -> None:
     if vcpu.mode != LOADED:
         raise BusyError(f"vCPU {vcpu.index} is in the guest")
     pe = vcpu.pe
-    virt = pe.virt
-    apr_count = virt.config.ap_words
-    virt.read_vtr()
-    for n in range(apr_count - 1, -1, -1):
-        vcpu.ap0r[n] = virt.read_ap(0, n)
-    for n in range(apr_count - 1, -1, -1):
-        vcpu.ap1r[n] = virt.read_ap(1, n)
-    vcpu.vmcr = virt.read_vmcr()
-    _let_guest_use_sre(pe, True)
-    if vcpu.hcr & ~(HCR_EN | HCR_UIE):
-        virt.write_hcr(0)
+    host = vcpu.dist.host
+    host.switch.put(vcpu)
     pe.imo = pe.fmo = pe.amo = False
     pe.vi = pe.vf = False
     vcpu.mode = PUT
-    del vcpu.dist.host.loaded[pe.index]
+    del host.loaded[pe.index]
 
 
-def _let_guest_use_sre(pe: Pe, allowed: bool) -> None:
-    """Set ICC_SRE_EL2.Enable: while a guest is loaded, its ICC_SRE_EL1 accesses trap."""
-    sre = pe.mrs_el2(ICC_SRE_EL2)
-    pe.msr_el2(ICC_SRE_EL2, sre | SRE_ENABLE if allowed else sre & ~SRE_ENABLE)
-
-
-def halt_guests(dist: Dist) -> None:
-    """Fold the list registers of every vCPU in the guest, so that its state is current: kvm_arm_halt_guest()."""
-    for vcpu in dist.vcpus:
-        if vcpu.mode == IN_GUEST and vcpu.ap_list:
+def halt_guests(dist: Dist) -> list[VcpuGic]:
+    """Take every vCPU out of the guest and fold its list registers; return those: kvm_arm_halt_guest()."""
+    halted = [vcpu for vcpu in dist.vcpus if vcpu.mode == IN_GUEST]
+    for vcpu in halted:
+        vcpu.mode = TRAPPED
+    for vcpu in halted:
+        vcpu.cost.exits_irq += 1
+        if vcpu.ap_list:
             sync(vcpu)
+    return halted
 
 
-def resume_guests(dist: Dist) -> None:
-    """Refill what `halt_guests` folded, and kick, as the vCPUs left the guest: kvm_arm_resume_guest().
-
-    A vCPU with list registers in use was brought back by its embedder meanwhile, in answer to a kick.
-    """
-    for vcpu in dist.vcpus:
-        if vcpu.mode == IN_GUEST and not vcpu.used_lrs:
-            cost = vcpu.cost
-            cost.exits_irq += 1
-            cost.entries += 1
-            if vcpu.ap_list:
-                flush(vcpu)
-            vcpu.kick()
+def resume_guests(halted: list[VcpuGic]) -> None:
+    """Refill what `halt_guests` folded, and kick, as the vCPUs left the guest: kvm_arm_resume_guest()."""
+    for vcpu in halted:
+        if vcpu.ap_list:
+            flush(vcpu)
+        vcpu.mode = IN_GUEST
+        vcpu.cost.entries += 1
+    for vcpu in halted:
+        vcpu.kick()
 
 
 def pending(vcpu: VcpuGic) -> bool:
@@ -214,7 +230,7 @@ def pending(vcpu: VcpuGic) -> bool:
     """
     if not vcpu.dist.enabled:
         return False
-    pmr = vcpu.vmcr >> 24 & 0xFF
+    pmr = vcpu.vmcr >> VMCR_VPMR_SHIFT & VMCR_VPMR_MASK
     for irq in vcpu.ap_list:
         if (
             irq.enabled
@@ -224,3 +240,12 @@ def pending(vcpu: VcpuGic) -> bool:
         ):
             return True
     return False
+
+
+def kick_pending(dist: Dist) -> None:
+    """Kick every vCPU that has something to take, as the distributor was just enabled: vgic_kick_vcpus()."""
+    for vcpu in dist.vcpus:
+        if vcpu.mode == LOADED:
+            put(vcpu)  # or its priority mask would be stale
+        if pending(vcpu):
+            vcpu.kick()

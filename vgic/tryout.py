@@ -3,7 +3,7 @@
 Room:    below explain, above the rules of run, which it follows on copies of interrupts and a spare CPU interface.
 Never:   changes or counts anything that is not its own.
 Holds:   what is tried out is what happens, if nothing else does before: the order comes from overflow and ap_list's
-         oracle, the list registers from v3.lr.
+         oracle, the list registers from the model's LrRules.
 """
 
 from dataclasses import replace
@@ -13,8 +13,6 @@ from hw.cost import Cost
 from hw.icv import Icv
 from hw.lr import ListReg
 from vgic.irq import Irq, oracle
-from vgic.overflow import arrange, overflows
-from vgic.v3.lr import populate
 from vgic.vcpu import IN_GUEST, PUT, VcpuGic
 
 NOT_LISTED: Final = -1
@@ -69,16 +67,14 @@ def _twin(irq: Irq) -> Irq:
     twin = Irq(irq.intid, irq.level, irq.enabled, irq.target)
     twin.active, twin.line_level, twin.pending_latch = irq.active, irq.line_level, irq.pending_latch
     twin.priority, twin.group, twin.queued_on = irq.priority, irq.group, irq.queued_on
-    twin.hw, twin.hwintid, twin.sw_resample = irq.hw, irq.hwintid, irq.sw_resample
-    lr = _lr(irq)
-    if lr is not None:
-        twin.active = lr.active
-        if not irq.level:
-            twin.pending_latch = irq.pending_latch or lr.pending
-        elif not (lr.pending or lr.active):
-            twin.pending_latch = False
-        elif lr.pending and irq.hw and not irq.sw_resample:
+    twin.source, twin.active_source = irq.source, irq.active_source
+    lr, holder = _lr(irq), irq.queued_on
+    if lr is not None and holder is not None:
+        # not marked as mapped yet: the copy must neither ask nor change what is physical
+        holder.lr_rules.fold(twin, lr.vintid, lr.pending, lr.active)
+        if irq.level and lr.pending and irq.hw and not irq.sw_resample:
             twin.line_level = True  # the device will be asked; take it that it has not let go
+    twin.hw, twin.hwintid, twin.sw_resample = irq.hw, irq.hwintid, irq.sw_resample
     return twin
 
 
@@ -88,10 +84,11 @@ def replica(vcpu: VcpuGic, with_lrs: bool) -> Icv:
     state = virt.snapshot()
     if vcpu.mode == PUT:
         words = virt.config.ap_words
-        state = replace(state, vmcr=vcpu.vmcr, ap0r=tuple(vcpu.ap0r[:words]), ap1r=tuple(vcpu.ap1r[:words]))
+        sre = vcpu.sre and vcpu.dist.host.is_gicv3
+        state = replace(state, sre=sre, vmcr=vcpu.vmcr, ap0r=tuple(vcpu.ap0r[:words]), ap1r=tuple(vcpu.ap1r[:words]))
     if not with_lrs:
         state = replace(state, hcr=0, lrs=(0,) * len(state.lrs))
-    copy = Icv(virt.config, Cost())
+    copy = type(virt)(virt.config, Cost())  # the host's kind: a GICv2's has one active-priority register
     copy.restore(state)
     return copy
 
@@ -100,18 +97,27 @@ def replica(vcpu: VcpuGic, with_lrs: bool) -> Icv:
 class Entry:
     """The next entry of one vCPU, tried out: vgic.run.flush() on copies; after an exit, if it is in the guest."""
 
-    __slots__ = ("cpu", "order")
+    __slots__ = ("cpu", "given", "order", "stopper")
 
     def __init__(self, vcpu: VcpuGic) -> None:
+        rules = vcpu.lr_rules
         twins = [_twin(irq) for irq in vcpu.ap_list]
         if vcpu.mode == IN_GUEST:
             twins = [twin for twin in twins if oracle(twin) is vcpu]  # the exit prunes
-        if overflows(twins, vcpu.nr_lr):
-            arrange(twins)
-        wanting = [twin for twin in twins if oracle(twin) is vcpu]
-        self.order = [twin.intid for twin in wanting]  # the first `nr_lr` get a list register each
+        several = rules.arrange(twins, vcpu.nr_lr).several
+        self.order = [twin.intid for twin in twins if oracle(twin) is vcpu]  # all that want a list register
+        self.given: list[int] = []  # those that get one, in this order
+        self.stopper: int | None = None  # GICv2: the SGI whose other sources nothing less urgent may overtake
         self.cpu = replica(vcpu, False)
-        for i, twin in enumerate(wanting[: vcpu.nr_lr]):
-            populate(self.cpu, i, twin)
-        if wanting:
+        least_urgent = 0xFF
+        for twin in twins:
+            if len(self.given) == vcpu.nr_lr or twin.priority > least_urgent:
+                break
+            if oracle(twin) is vcpu:
+                rules.populate(self.cpu, len(self.given), twin)
+                self.given.append(twin.intid)
+                if several and twin.source:
+                    least_urgent = twin.priority
+                    self.stopper = twin.intid
+        if self.given:
             self.cpu.write_hcr(vcpu.hcr)

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from vgic.dist import Dist
     from vgic.mmio import Frame
     from vgic.ports import Kick
+    from vgic.v2.window import CpuWindow
     from vgic.v3.regions import RedistRegion
 
 PUT: Final = 0  # its CPU interface is saved here; no physical CPU holds it
 LOADED: Final = 1  # its CPU interface is live on `pe`, outside the guest
 IN_GUEST: Final = 2  # list registers filled, guest running
-TRAPPED: Final = 3  # an access of its guest is being handled: list registers folded
+TRAPPED: Final = 3  # on its way out of the guest and back in: an access is being handled, or it is halted
+LEAVING: Final = 4  # on its way out, to LOADED
 
 APRS: Final = 4
 
@@ -35,12 +37,14 @@ class VcpuGic:
         "ap_list",
         "cost",
         "dist",
+        "entry_rules",
         "has_run",
         "hcr",
         "id_bits_code",
         "index",
         "kick_port",
         "lr_irqs",
+        "lr_rules",
         "mode",
         "mpidr",
         "nr_lr",
@@ -51,11 +55,14 @@ class VcpuGic:
         "rd_region",
         "rd_slot",
         "redist",
+        "serror",
+        "sre",
         "used_lrs",
         "vcpu_id",
         "vf",
         "vi",
         "vmcr",
+        "window",
     )
 
     def __init__(self, dist: "Dist", index: int, vcpu_id: int, pe: "Pe") -> None:
@@ -75,16 +82,22 @@ class VcpuGic:
         self.nr_lr = 0  # list registers of the host
         self.used_lrs = 0  # list registers filled by the last flush
         self.lr_irqs: list[Irq] = []  # what they hold, [0] to [used_lrs - 1]
+        self.lr_rules = dist.guest.lr_rules
+        self.entry_rules = self.lr_rules  # what the last flush went by: the same, or less where less is enough
         self.vi = False  # HCR_EL2.VI and VF as KVM_IRQ_LINE's CPU lines set them
         self.vf = False
         # the saved CPU interface, stale while loaded
         self.hcr = 0  # ICH_HCR_EL2 to run the guest with; the UIE bit is flush's
         self.vmcr = 0
+        self.sre = True  # the guest uses system registers; False: a GICv2 guest on a GICv3 host
         self.ap0r: list[int] = [0] * APRS
         self.ap1r: list[int] = [0] * APRS
         self.pri_bits = 0
         self.id_bits_code = 0
-        # redistributor
+        # GICv2: where the guest finds its CPU interface, past the bus
+        self.window: CpuWindow | None = None
+        self.serror = False  # a virtual SError is pending (HCR_EL2.VSE); the VMM delivers it and clears this
+        # GICv3: redistributor
         self.redist: Frame | None = None  # GICv3: its frame, on the bus once it has a slot
         self.rd_region: RedistRegion | None = None
         self.rd_slot = 0
@@ -96,9 +109,12 @@ class VcpuGic:
             self.private = [Irq(i, i >= NR_SGIS, i < NR_SGIS, self) for i in range(NR_PRIVATE)]
 
     def kick(self) -> None:
-        """Ask the vCPU to enter again, by the embedder's kick port: kvm_vcpu_kick()."""
+        """Ask the vCPU to enter again, by the embedder's kick port: kvm_vcpu_kick().
+
+        One that is on its way back into the guest needs none: it will look at its list.
+        """
         port = self.kick_port
-        if port is not None:
+        if port is not None and self.mode != TRAPPED:
             port(self.index)
 
     def find_irq(self, intid: int) -> Irq | None:

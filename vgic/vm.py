@@ -5,13 +5,13 @@ Owns:    the VM's lock, and which vCPU objects there are.
 Holds:   a call that raises has changed nothing, except where KVM leaves a mark (the docstring says so).
 """
 
-from collections.abc import Hashable, Sequence
-from typing import Final, final
+from collections.abc import Hashable
+from typing import Final, TypeVar, final
 
-from hw import Machine, VirtConfig
+from hw import Machine, V2Config, VirtConfig
 from vgic.ap_list import check as check_ap_list
 from vgic.bus import Bus
-from vgic.device import GROUPS_V3, Device
+from vgic.device import Device
 from vgic.dist import Dist
 from vgic.dump import VgicState, state_json, state_text
 from vgic.errors import EEXIST, EINVAL, ENODEV, ConfigError, DeadVmError, VgicError
@@ -25,6 +25,7 @@ from vgic.ids import (
     FIRST_SPI,
     MAX_IPA_BITS,
     MAX_SPI,
+    MAX_VCPUS_V2,
     MAX_VCPUS_V3,
     MIN_IPA_BITS,
     NR_PRIVATE,
@@ -32,18 +33,35 @@ from vgic.ids import (
     V3,
     Addr,
     Cap,
+    DeviceType,
     Group,
 )
 from vgic.inject import inject, irq_line
-from vgic.lifecycle import add_vcpu, check_new_vcpu, create_vgic
+from vgic.lifecycle import add_vcpu, check_new_vcpu, create_vgic, destroy
 from vgic.lock import make_lock
 from vgic.locked import LockedVcpu
+from vgic.model import NO_VGIC
 from vgic.ports import AckNotifier, Kick, TracePort
-from vgic.v3.regions import unplace
+from vgic.v2.groups import GROUPS_V2
+from vgic.v2.model import MODEL_V2
+from vgic.v3.groups import GROUPS_V3
+from vgic.v3.model import MODEL_V3
 
 GICD_BASE: Final = 0x0800_0000
+GICC_BASE: Final = 0x0801_0000
 GICR_BASE: Final = 0x080A_0000
-"""Where `Vgic.gicv3` puts the frames, as kvmtool and QEMU's virt board do."""
+"""Where `Vgic.gicv2` and `Vgic.gicv3` put the frames, as QEMU's virt board does."""
+
+
+_Config = TypeVar("_Config", VirtConfig, V2Config)
+
+
+def _checked(config: type[_Config], lrs: int) -> _Config:
+    """Return the configuration of a machine with `lrs` list registers.  Errors: EINVAL."""
+    try:
+        return config(n_lr=lrs)
+    except ValueError as error:
+        raise ConfigError(EINVAL, f"{lrs} list registers: {error}") from error
 
 
 @final
@@ -63,8 +81,8 @@ class Vgic:
             raise ConfigError(EINVAL, f"{ipa_bits} bits of guest physical address: 32 to 52 are possible")
         self._lock = make_lock(threads)
         self._threads = threads
-        self._dist = Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits)
-        self._vcpus: list[Vcpu] = []
+        self._dist = Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits, NO_VGIC)
+        self._vcpus: tuple[Vcpu, ...] = ()
         self._kick: Kick | None = None
 
     @classmethod
@@ -81,25 +99,53 @@ class Vgic:
         """Return a VM ready to enter: `vcpus` vCPUs, `spis` SPIs (a multiple of 32), frames where kvmtool has them.
 
         lrs   list registers of the new machine, which has a physical CPU for each vCPU; unused with `host`.
-        Errors: EINVAL for numbers no VM can have; ValueError for list registers no machine can have.
+        Errors: EINVAL for numbers that no VM or machine can have.
         """
         if not 1 <= vcpus <= MAX_VCPUS_V3:
             raise ConfigError(EINVAL, f"{vcpus} vCPUs: 1 to {MAX_VCPUS_V3} are possible")
-        vm = cls(host or Host(Machine(cpus=vcpus, virt=VirtConfig(n_lr=lrs))), threads=threads)
-        vm.kick = kick
+        if host is None:
+            host = Host(Machine(cpus=vcpus, virt=_checked(VirtConfig, lrs)))
+        vm = cls(host, threads=threads)
+        return vm._furnish(V3, vcpus, spis, kick, {Addr.V3_DIST: GICD_BASE, Addr.V3_REDIST: GICR_BASE})
+
+    @classmethod
+    def gicv2(
+        cls,
+        vcpus: int,
+        spis: int = 64,
+        *,
+        lrs: int = 4,
+        host: Host | None = None,
+        threads: bool = True,
+        kick: Kick | None = None,
+    ) -> "Vgic":
+        """Return a VM with a GICv2 and up to 8 vCPUs, as `gicv3` does; on a GICv2 machine unless `host` is given.
+
+        Errors: as `gicv3`; ENODEV when `host` has no GICv2 guests.
+        """
+        if not 1 <= vcpus <= MAX_VCPUS_V2:
+            raise ConfigError(EINVAL, f"{vcpus} vCPUs: 1 to {MAX_VCPUS_V2} are possible")
+        if host is None:
+            host = Host(Machine(cpus=vcpus, gic=_checked(V2Config, lrs)))
+        vm = cls(host, threads=threads)
+        return vm._furnish(V2, vcpus, spis, kick, {Addr.V2_DIST: GICD_BASE, Addr.V2_CPU: GICC_BASE})
+
+    def _furnish(self, kind: DeviceType, vcpus: int, spis: int, kick: Kick | None, frames: dict[Addr, int]) -> "Vgic":
+        """Create vCPUs and the VGIC, place its frames, initialise."""
+        self.kick = kick
         for vcpu_id in range(vcpus):
-            vm.create_vcpu(vcpu_id)
-        device = vm.create_device(V3)
+            self.create_vcpu(vcpu_id)
+        device = self.create_device(kind)
         device.set_attr(Group.NR_IRQS, 0, spis + NR_PRIVATE)
-        device.set_attr(Group.ADDR, Addr.V3_DIST, GICD_BASE)
-        device.set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
+        for attr, base in frames.items():
+            device.set_attr(Group.ADDR, attr, base)
         device.set_attr(Group.CTRL, CTRL_INIT)
-        return vm
+        return self
 
     # -- configuration ---------------------------------------------------------------------------
 
     @property
-    def vcpus(self) -> Sequence[Vcpu]:
+    def vcpus(self) -> tuple[Vcpu, ...]:
         """The vCPUs in order of creation."""
         return self._vcpus
 
@@ -127,7 +173,8 @@ class Vgic:
 
     @trace.setter
     def trace(self, port: TracePort | None) -> None:
-        self._dist.trace = port
+        with self._lock:
+            self._dist.trace = port
 
     def create_vcpu(self, vcpu_id: int | None = None) -> Vcpu:
         """KVM_CREATE_VCPU with the given id (default: the next free one).
@@ -149,9 +196,9 @@ class Vgic:
             vcpu.kick_port = self._kick
             add_vcpu(vcpu)
             if vcpu_id in dist.by_id:
-                unplace(vcpu)
+                dist.guest.unplace(vcpu)
                 raise VgicError(EEXIST, f"vCPU id {vcpu_id} is in use")
-            self._vcpus.append(vcpu)
+            self._vcpus = (*self._vcpus, vcpu)
             dist.vcpus.append(vcpu)
             dist.by_id[vcpu_id] = vcpu
             dist.index_affinities()
@@ -167,18 +214,43 @@ class Vgic:
             dist = self._dist
             if dist.dead:
                 raise DeadVmError
-            if kind != V3:
+            if not (dist.host.is_gicv3 if kind == V3 else kind == V2 and dist.host.has_gicv2_guests):
                 raise VgicError(ENODEV, f"this host has no device of type {kind}")
-            if not flags & CREATE_DEVICE_TEST:
-                create_vgic(dist, V3)
-            return Device(dist, GROUPS_V3 if not flags & CREATE_DEVICE_TEST else {}, self._lock)
+            if flags & CREATE_DEVICE_TEST:
+                return Device(dist, {}, self._lock)
+            if kind == V3:
+                create_vgic(dist, V3, MODEL_V3, MAX_VCPUS_V3)
+                return Device(dist, GROUPS_V3, self._lock)
+            create_vgic(dist, V2, MODEL_V2, MAX_VCPUS_V2)
+            return Device(dist, GROUPS_V2, self._lock)
 
     def create_irqchip(self) -> None:
-        """KVM_CREATE_IRQCHIP: always a GICv2.  Errors: as `create_device`; ENODEV on a host without GICv2."""
+        """KVM_CREATE_IRQCHIP: always a GICv2, to be configured by `set_device_addr`.
+
+        Errors: as `create_device`; ENODEV on a host without GICv2 guests.
+        """
         with self._lock:
             if self._dist.dead:
                 raise DeadVmError
-            create_vgic(self._dist, V2)
+            if not self._dist.host.has_gicv2_guests:
+                raise VgicError(ENODEV, "this host gives its guests no GICv2")
+            create_vgic(self._dist, V2, MODEL_V2, MAX_VCPUS_V2)
+
+    def set_device_addr(self, device_addr_id: int, addr: int) -> None:
+        """KVM_ARM_SET_DEVICE_ADDR: `device_addr_id` is device[31:16], which must be 0, and address type[15:0].
+
+        Errors: ENODEV for another device or type, or when the VM has no GICv2; EEXIST, EINVAL, E2BIG as for the
+        attribute.
+        """
+        with self._lock:
+            dist = self._dist
+            if dist.dead:
+                raise DeadVmError
+            if device_addr_id >> 16 & 0xFFFF or device_addr_id & 0xFFFF not in (Addr.V2_DIST, Addr.V2_CPU):
+                raise VgicError(ENODEV, f"there is no device address {device_addr_id:#x}")
+            if dist.model is not V2:
+                raise VgicError(ENODEV, "the VM has no GICv2")
+            GROUPS_V2[Group.ADDR].set(dist, device_addr_id & 0xFFFF, addr)
 
     def check_extension(self, cap: int) -> int:
         """KVM_CHECK_EXTENSION: 0 for what is not there.  Errors: EIO in a dead VM."""
@@ -217,7 +289,7 @@ class Vgic:
         lock = self._lock
         lock.acquire()
         try:
-            inject(dist, vcpu, intid, level, owner)
+            inject(dist, vcpu, intid, bool(level), owner)
         finally:
             lock.release()
 
@@ -242,6 +314,14 @@ class Vgic:
                 notifiers[intid] = left
             else:
                 notifiers.pop(intid, None)
+
+    def destroy(self) -> None:
+        """Tear the VM down: kvm_vgic_destroy().  Its physical CPUs are free again; every later call gives EIO.
+
+        Errors: EBUSY while a vCPU is in the guest.
+        """
+        with self._lock:
+            destroy(self._dist)
 
     # -- looking inside --------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Guest(Interface):
         self.kicked = False  # asked to leave; and
         self.entered = False  # shown things anew, both since `pair` last looked
         self.listed: dict[int, Line] = {}
-        self.saved_pmr = 0  # stale while loaded; KVM decides by it whom GICD_CTLR kicks
+        self.saved_pmr = 0  # stale while it runs; KVM decides by it whom GICD_CTLR kicks
         self.private = [Line(intid, self, self) for intid in range(FIRST_SPI)]
 
 
@@ -431,8 +431,11 @@ class Naive:
             for line in self.lines():
                 self.strand(line)
             for guest in self.guests:
-                if not user and self.wakes(guest):
-                    guest.kicked = True
+                if not user:
+                    if not guest.running:
+                        self.put(guest)
+                    if self.wakes(guest):
+                        guest.kicked = True
 
     def set_levels(self, lines: list[Line], value: int) -> None:
         for n, line in enumerate(lines):

@@ -14,7 +14,6 @@ from tests.walk.naive import Bank, Guest, Line
 from tests.walk.pair import BANK_OFFSETS, DIST, IGRPEN, PPIS, PRIVATE, SPIS, TIED, Pair
 from vgic import BusyError, Group, LineType, VgicError, irq_word
 from vgic.irq import Irq
-from vgic.vcpu import PUT
 
 Doing = Callable[[Pair, int, int, int], None]
 
@@ -136,8 +135,6 @@ def enter(pair: Pair, a: int, b: int, c: int) -> None:
         pair.vcpu(guest).enter(cpu)
     except BusyError:
         assert freeze(pair.dist) == before, f"a refused entry of vCPU {guest.index} changed something"
-        if pair.vcpu(guest).mode == PUT:  # which nobody can tell, but for whom GICD_CTLR kicks
-            pair.model.put(guest)
     else:
         raise AssertionError(f"vCPU {guest.index} entered on CPU {cpu}, which is taken")
 

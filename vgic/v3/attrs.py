@@ -17,20 +17,23 @@ from hw.arch import (
     ICC_IGRPEN1_EL1,
     ICC_PMR_EL1,
     ICC_SRE_EL1,
+    VMCR_VBPR0_SHIFT,
+    VMCR_VBPR1_SHIFT,
+    VMCR_VCBPR,
+    VMCR_VENG0,
+    VMCR_VENG1,
+    VMCR_VEOIM,
+    VMCR_VFIQEN,
+    VMCR_VPMR_SHIFT,
 )
 from vgic.errors import EINVAL, ENOENT, ENXIO, ConfigError
 from vgic.v3.sysreg import SRE_READS
 from vgic.vcpu import APRS, VcpuGic
 
-# ICH_VMCR_EL2 (IHI 0069): the stored form of the control registers
-VENG0: Final = 0
-VENG1: Final = 1
-VFIQEN: Final = 3
-VCBPR: Final = 4
-VEOIM: Final = 9
-VBPR1: Final = 18
-VBPR0: Final = 21
-VPMR: Final = 24
+_VENG0_SHIFT: Final = VMCR_VENG0.bit_length() - 1
+_VENG1_SHIFT: Final = VMCR_VENG1.bit_length() - 1
+_VCBPR_SHIFT: Final = VMCR_VCBPR.bit_length() - 1
+_VEOIM_SHIFT: Final = VMCR_VEOIM.bit_length() - 1
 
 # ICC_CTLR_EL1
 _CTLR_EOIMODE: Final = 1
@@ -70,7 +73,7 @@ class VmcrField(SysReg):
 
     def set(self, vcpu: VcpuGic, value: int) -> None:
         """Store the low bits; no minimum is enforced, hardware does that when the VMCR is loaded."""
-        vcpu.vmcr = vcpu.vmcr & ~(self.mask << self.shift) | (value & self.mask) << self.shift | 1 << VFIQEN
+        vcpu.vmcr = vcpu.vmcr & ~(self.mask << self.shift) | (value & self.mask) << self.shift | VMCR_VFIQEN
 
 
 @final
@@ -81,13 +84,13 @@ class Bpr1(SysReg):
 
     def get(self, vcpu: VcpuGic) -> int:
         """Return the effective binary point."""
-        if vcpu.vmcr >> VCBPR & 1:
+        if vcpu.vmcr & VMCR_VCBPR:
             return min(BPR0.get(vcpu) + 1, 7)
         return BPR1.get(vcpu)
 
     def set(self, vcpu: VcpuGic, value: int) -> None:
         """Store it, unless CBPR is set."""
-        if not vcpu.vmcr >> VCBPR & 1:
+        if not vcpu.vmcr & VMCR_VCBPR:
             BPR1.set(vcpu, value)
 
 
@@ -172,19 +175,19 @@ class ActivePriorities(SysReg):
         return vcpu.ap1r if self.group else vcpu.ap0r
 
 
-BPR0: Final = VmcrField(VBPR0, 3)
-BPR1: Final = VmcrField(VBPR1, 3)
-CBPR: Final = VmcrField(VCBPR, 1)
-EOIM: Final = VmcrField(VEOIM, 1)
+BPR0: Final = VmcrField(VMCR_VBPR0_SHIFT, 3)
+BPR1: Final = VmcrField(VMCR_VBPR1_SHIFT, 3)
+CBPR: Final = VmcrField(_VCBPR_SHIFT, 1)
+EOIM: Final = VmcrField(_VEOIM_SHIFT, 1)
 
 SYSREGS: Final[dict[int, SysReg]] = {
-    ICC_PMR_EL1: VmcrField(VPMR, 8),
+    ICC_PMR_EL1: VmcrField(VMCR_VPMR_SHIFT, 8),
     ICC_BPR0_EL1: BPR0,
     ICC_BPR1_EL1: Bpr1(),
     ICC_CTLR_EL1: Ctlr(),
     ICC_SRE_EL1: Sre(),
-    ICC_IGRPEN0_EL1: VmcrField(VENG0, 1),
-    ICC_IGRPEN1_EL1: VmcrField(VENG1, 1),
+    ICC_IGRPEN0_EL1: VmcrField(_VENG0_SHIFT, 1),
+    ICC_IGRPEN1_EL1: VmcrField(_VENG1_SHIFT, 1),
     **{ICC_AP0R0_EL1 + n: ActivePriorities(0, n) for n in range(APRS)},
     **{ICC_AP1R0_EL1 + n: ActivePriorities(1, n) for n in range(APRS)},
 }

@@ -9,16 +9,8 @@ from typing import Final, final
 
 from vgic.dist import Dist
 from vgic.errors import EINVAL, ConfigError
-from vgic.ids import (
-    DIST_SIZE_V3,
-    FIRST_SPI,
-    ID_BITS_WITHOUT_ITS,
-    IIDR_IMPLEMENTER,
-    IIDR_PRODUCT,
-    IIDR_REV_SHIFT,
-    MAX_REVISION,
-    MIN_REVISION,
-)
+from vgic.ids import DIST_SIZE_V3, FIRST_SPI, ID_BITS_WITHOUT_ITS
+from vgic.iidr import Iidr
 from vgic.irq import Irq
 from vgic.mmio import RAZ_WI, READS_ONES, W8, W32, W64, Accessor, Frame, Region, RegionTable
 from vgic.perirq import (
@@ -32,7 +24,7 @@ from vgic.perirq import (
     PendingClearGuestOnly,
     Priority,
 )
-from vgic.run import pending
+from vgic.run import kick_pending
 from vgic.vcpu import VcpuGic
 
 PIDR2_GICV3: Final = 0x3B
@@ -43,7 +35,6 @@ _ENABLE_GRP1: Final = 1 << 1
 _ARE: Final = 1 << 4
 _DS: Final = 1 << 6
 _IDBITS_SHIFT: Final = 19
-_REVISION: Final = 0xF << IIDR_REV_SHIFT
 _AFF_210: Final = 0xFF_FFFF
 
 
@@ -63,9 +54,7 @@ class Ctlr(Accessor):
         was_enabled = dist.enabled
         dist.enabled = bool(value & _ENABLE_GRP1)
         if dist.enabled and not was_enabled:
-            for other in dist.vcpus:
-                if pending(other):
-                    other.kick()
+            kick_pending(dist)
 
     def user_write(self, frame: Frame, vcpu: VcpuGic, at: int, value: int) -> None:
         """Assign the enable; nobody is kicked."""
@@ -81,29 +70,6 @@ class Typer(Accessor):
     def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
         """Return ITLinesNumber and IDbits."""
         return frame.dist.nr_irqs // 32 - 1 | ID_BITS_WITHOUT_ITS - 1 << _IDBITS_SHIFT
-
-
-@final
-class Iidr(Accessor):
-    """GICD_IIDR: user space may choose the revision of the implementation, and nothing else."""
-
-    __slots__ = ()
-
-    def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
-        """Return product, revision and implementer."""
-        return IIDR_PRODUCT | frame.dist.implementation_rev << IIDR_REV_SHIFT | IIDR_IMPLEMENTER
-
-    def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
-        """Ignore the guest."""
-
-    def user_write(self, frame: Frame, vcpu: VcpuGic, at: int, value: int) -> None:
-        """Choose revision 2 or 3.  Errors: EINVAL when anything else differs, or for another revision."""
-        if (value ^ self.read(frame, vcpu, at, W32)) & ~_REVISION:
-            raise ConfigError(EINVAL, f"GICD_IIDR {value:#x}: only the revision can be chosen")
-        revision = (value & _REVISION) >> IIDR_REV_SHIFT
-        if not MIN_REVISION <= revision <= MAX_REVISION:
-            raise ConfigError(EINVAL, f"GICD_IIDR revision {revision}: 2 and 3 exist")
-        frame.dist.implementation_rev = revision
 
 
 @final
@@ -137,12 +103,12 @@ class Router(Accessor):
 
     def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
         """Return the affinity as written, whether or not a vCPU has it."""
-        irqs = frame.irqs(at // W64, 1)
+        irqs = frame.irqs(vcpu, at // W64, 1)
         return irqs[0].route if irqs and not at & W32 else 0
 
     def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
         """Route to the vCPU with that affinity, or to nobody.  A listed interrupt moves when its holder prunes."""
-        irqs = frame.irqs(at // W64, 1)
+        irqs = frame.irqs(vcpu, at // W64, 1)
         if irqs and not at & W32:
             irq = irqs[0]
             irq.route = value & _AFF_210
@@ -188,11 +154,11 @@ class DistFrame(Frame):
         """Build the frame, at no address yet."""
         super().__init__(dist, GICD)
 
-    def irqs(self, first: int, count: int) -> list[Irq]:
+    def irqs(self, vcpu: VcpuGic, first: int, count: int) -> list[Irq]:
         """Return the SPIs covered; no private interrupt is seen here."""
         at = first - FIRST_SPI
         return self.dist.spis[at : at + count] if at >= 0 else []
 
-    def stops_guests(self, vcpu: VcpuGic) -> bool:
+    def stops_guests(self, vcpu: VcpuGic, first: int) -> bool:
         """SPIs may be in anybody's list registers."""
         return True

@@ -68,11 +68,11 @@ class RedistFrame(Frame):
         super().__init__(owner.dist, GICR)
         self.owner = owner
 
-    def irqs(self, first: int, count: int) -> list[Irq]:
+    def irqs(self, vcpu: VcpuGic, first: int, count: int) -> list[Irq]:
         """Return the owner's private interrupts covered."""
         return self.owner.private[first : first + count]
 
-    def stops_guests(self, vcpu: VcpuGic) -> bool:
+    def stops_guests(self, vcpu: VcpuGic, first: int) -> bool:
         """The owner's own list registers are folded already when it accesses its frame."""
         return vcpu is not self.owner
 

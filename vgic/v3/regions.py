@@ -6,16 +6,15 @@ Holds:   regions have indices 0, 1, 2, ... ; slots are filled in order and never
          count 0 is the one legacy region, as long as there are vCPUs.
 """
 
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from vgic.dist import Dist
 from vgic.errors import E2BIG, EEXIST, EINVAL, ConfigError
 from vgic.ids import DIST_SIZE_V3, REDIST_SIZE, SIZE_64K, UNDEFINED_ADDR
+from vgic.ranges import overlaps, wraps
 
 if TYPE_CHECKING:
     from vgic.vcpu import VcpuGic
-
-_ADDRESS_SPACE: Final = 1 << 64  # a range that ends here wraps: KVM computes its end in 64 bits
 
 
 @final
@@ -51,15 +50,10 @@ def is_last(vcpu: "VcpuGic") -> bool:
     return not any(other.base == end and other.slots for other in vcpu.dist.regions)
 
 
-def overlaps(base: int, size: int, other_base: int, other_size: int) -> bool:
-    """Whether two ranges share a byte."""
-    return base < other_base + other_size and other_base < base + size
-
-
 def check_layout(dist: Dist) -> None:
     """Check the distributor and every region together: vgic_v3_check_base().  Errors: EINVAL."""
     base = dist.dist_base
-    if base != UNDEFINED_ADDR and base + DIST_SIZE_V3 >= _ADDRESS_SPACE:
+    if base != UNDEFINED_ADDR and wraps(base, DIST_SIZE_V3):
         raise ConfigError(EINVAL, f"the distributor at {base:#x} wraps")
     for region in dist.regions:
         size = region.size(len(dist.vcpus))
@@ -133,7 +127,7 @@ def _check_new(dist: Dist, region: RedistRegion) -> None:
     base, index = region.base, region.index
     size = region.size(nr_vcpus)
     what = f"redistributor region {index} at {base:#x}"
-    if base + size >= _ADDRESS_SPACE:
+    if wraps(base, size):
         raise ConfigError(EINVAL, f"{what} wraps")
     if not dist.regions:
         if index != 0:

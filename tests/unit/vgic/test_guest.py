@@ -75,7 +75,7 @@ OUTCOMES: Final = {
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_what_is_refused_when(name: str, mode: int) -> None:
     """Trapped means: called from a port, while the guest's access is being handled."""
-    rig = Rig()
+    rig = Rig(vcpus=2)
     vcpu, call = rig.vcpu, CALLS[name]
     got: list[int] = []
     if mode == LOADED:
@@ -85,7 +85,7 @@ def test_what_is_refused_when(name: str, mode: int) -> None:
         vcpu.enter()
     if mode == TRAPPED:
         rig.vm.kick = lambda index: got.append(outcome(lambda: call(vcpu)))
-        vcpu.write(redist_base(0) + GICR_ISPENDR0, 4, 1 << 5)
+        vcpu.write(redist_base(1) + GICR_ISPENDR0, 4, 1 << 5)
     else:
         got.append(outcome(lambda: call(vcpu)))
     assert [errorcode.get(number, "ok") for number in got] == [errorcode.get(OUTCOMES[name][mode], "ok")]

@@ -67,7 +67,8 @@ def holders(rig: Rig) -> list[int]:
 def test_sgi(row: Sgi) -> None:
     rig = sgi_rig()
     assert rig.vcpus[1].msr(row.register, row.value)
-    assert (holders(rig), sorted(rig.kicks)) == (row.sent, row.sent)
+    kicked = [index for index in row.sent if index != 1]  # the sender sees its own on its way back
+    assert (holders(rig), sorted(rig.kicks)) == (row.sent, kicked)
     rig.vm.check()
 
 

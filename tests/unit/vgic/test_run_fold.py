@@ -21,7 +21,9 @@ from tests.unit.vgic.test_run import (
     physically_active,
 )
 from vgic.irq import Irq
-from vgic.run import fold
+from vgic.lr import LrRules
+
+RULES: Final = LrRules()
 
 # Fold: every record, every list register it fills, everything a guest can do with it
 
@@ -125,7 +127,7 @@ FOLDS: Final = {
 @pytest.mark.parametrize("row", FOLDS.values(), ids=FOLDS)
 def test_fold_rule(row: Back, line: bool) -> None:
     irq = Rig().irq(SPI, level=row.level, latch=row.latch, active=row.active, line=line)
-    fold(irq, "P" in row.lr, "A" in row.lr, False)
+    RULES.fold(irq, irq.intid, "P" in row.lr, "A" in row.lr)
     assert (irq.pending_latch, irq.active) == row.want
     assert irq.line_level == line, "the wire belongs to the device"
 
@@ -187,7 +189,7 @@ def test_resampling(row: Resample) -> None:
     irq = rig.irq(PPI, active=row.active, latch=row.latch, line=row.line)
     rig.vcpu.map_irq(PPI, HOST_IRQ, device, sw_resample=row.software)
     make_physically_active(rig)
-    fold(irq, "P" in row.lr, "A" in row.lr, False)
+    RULES.fold(irq, irq.intid, "P" in row.lr, "A" in row.lr)
     assert (irq.line_level, device.looks) == (row.line_after, row.looked)
     assert physically_active(rig) == row.physically_active
 
@@ -198,7 +200,7 @@ def test_without_a_level_reader_the_physical_distributor_is_asked(level: bool) -
     irq = rig.irq(PPI)
     rig.vcpu.map_irq(PPI, HOST_IRQ)
     rig.vcpu.pe.redist.set_line(HOST_IRQ, level)
-    fold(irq, True, False, False)
+    RULES.fold(irq, irq.intid, True, False)
     assert irq.line_level == level
 
 
@@ -210,5 +212,5 @@ def test_a_mapped_spi_asks_the_distributor(level: bool) -> None:
     dist = rig.machine.dist
     dist.write(GICD_ISACTIVER + 4, 4, 1 << 50 - 32)
     dist.set_line(50, level)
-    fold(irq, True, False, False)
+    RULES.fold(irq, irq.intid, True, False)
     assert (irq.line_level, dist.read(GICD_ISACTIVER + 4, 4) != 0) == (level, level)

@@ -97,8 +97,9 @@ def test_numbers_that_cannot_be(row: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("lrs", [0, 17, -1])
 def test_a_machine_that_cannot_be(lrs: int) -> None:
-    with pytest.raises(ValueError, match=f"n_lr={lrs}"):
+    with pytest.raises(VgicError, match=f"n_lr={lrs}") as refused:
         Vgic.gicv3(1, lrs=lrs)
+    assert refused.value.errno == EINVAL
 
 
 @pytest.mark.parametrize("lrs", [1, 16])

@@ -267,9 +267,53 @@ def test_limit_that_is_none(limit: str, tmp_path: Path) -> None:
     assert ended.value.code == 2
 
 
-def test_a_host_this_release_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out = replay_json(capsys, trace(tmp_path, NEW, ENABLE, header={**HEADER, "host": "v2"}))
-    assert (status, out["steps"], out["matched"]) == (1, 2, 0)
+# -- hosts ------------------------------------------------------------------------------------------
+
+HEADER_V2: Final[JsonObject] = {**HEADER, "host": "v2"}
+NEW_V2: Final[JsonObject] = {**NEW, "irqchip": "v2"}
+CPUIF_IIDR: Final[JsonObject] = {
+    "op": "read",
+    "vcpu": 0,
+    "addr": "0x80100fc",
+    "size": 4,
+    "expect": {"value": "0x2043b"},
+}
+
+ON_GICV2: Final = {
+    "GICD_TYPER counts CPUs": Row(({**TYPER, "addr": "0x8000004"},), {"value": "0x22"}),
+    "GICV is where the guest has GICC": Row((CPUIF_IIDR,), {"value": "0x2043b"}),
+    "user space's GICC is another": Row(
+        ({"op": "attr_get", "dev": "gic", "group": 2, "attr": "0xfc"},), {"value": "0x4b2043b"}
+    ),
+    "no system registers": Row(({"op": "mrs", "vcpu": 0, "reg": "ICC_PMR_EL1"},), {"undefined": True}),
+    "no GICv3": Row(({"op": "create_device", "type": "v3"},), {"ret": -19}),
+    "no ninth vCPU": Row(({"op": "create_vm", "vcpus": 9},), {"ret": -22}),
+    "a line initialises": Row(
+        ({**NEW_V2, "init": False}, {"op": "irq_line", "irq": "0x1000028", "level": 1}), {"ret": 0}
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ON_GICV2.values(), ids=ON_GICV2)
+def test_outcome_on_a_gicv2(row: Row, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: list[Json] = [{**step, "expect": None} for step in (NEW_V2, *row.steps)]
+    _, out = replay_json(capsys, trace(tmp_path, *steps, header=HEADER_V2))
+    assert out["traces"][0]["mismatches"][-1]["got"] == row.got
+
+
+def test_on_another_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The compatibility interface of a GICv3 gives the same answers, but its own IIDR."""
+    path = trace(tmp_path, NEW_V2, {**TYPER, "expect": {"value": "0x22"}}, CPUIF_IIDR, header=HEADER_V2)
+    assert replay_json(capsys, path)[0] == 0
+    status, out = replay_json(capsys, "--on", "v3", path)
+    assert (status, out["matched"]) == (1, 2)
+    assert out["traces"][0]["mismatches"][0]["got"] == {"value": "0x3043b"}
+
+
+def test_on_its_own_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trace of a GICv3 host stays on the recorded one, which has no compatibility interface."""
+    path = trace(tmp_path, NEW, {"op": "create_device", "type": "v2", "expect": {"ret": -19}})
+    assert replay_json(capsys, "--on", "v3", path)[0] == 0
 
 
 # -- files ------------------------------------------------------------------------------------------

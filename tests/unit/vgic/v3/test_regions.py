@@ -11,7 +11,7 @@ from tests.support import freeze
 from tests.unit.vgic.v3.conftest import Story, refusal
 from vgic import Addr, Group, VgicError
 from vgic.errors import ENOENT
-from vgic.v3.regions import overlaps
+from vgic.ranges import overlaps
 
 TOP: Final = (1 << 64) - 0x1_0000
 IPA: Final = 1 << 40

@@ -38,6 +38,7 @@ from vgic.bus import Bus
 from vgic.dist import Dist
 from vgic.host import Host
 from vgic.ids import V2, V3, DeviceType
+from vgic.v3.model import MODEL_V3
 from vgic.v3.trap import TRAPPED, emulate_read, emulate_write
 from vgic.v3.trap_cpuif import bpr1, preemption_level
 from vgic.vcpu import VcpuGic
@@ -46,7 +47,7 @@ from vgic.vcpu import VcpuGic
 def make_vcpu(config: VirtConfig | None = None, model: DeviceType | None = V3) -> VcpuGic:
     """A vCPU on the only physical CPU of a machine, with every list register in use."""
     machine = Machine(cpus=1, virt=config or VirtConfig())
-    dist = Dist(Host(machine), Bus(), 40)
+    dist = Dist(Host(machine), Bus(), 40, MODEL_V3)
     dist.model = model
     vcpu = VcpuGic(dist, 0, 0, machine.pes[0])
     vcpu.used_lrs = len(vcpu.pe.virt.lrs)

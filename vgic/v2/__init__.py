@@ -1,0 +1,1 @@
+"""GICv2 guests: distributor, CPU interface, list registers."""
