@@ -1,6 +1,6 @@
 """pytest's side of the benchmark rows: the options, the `row` fixture and the closing table.
 
---assert-units FACTOR   a row above FACTOR times its `must` fails
+--assert-units FACTOR   a row above FACTOR times its `must` fails, or FACTOR times what it may take of the row beside it
 --rows-json FILE        write every row's median (nanoseconds or bytes) for compare.py
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.bench.measure import Benchmark, Result, Results, RowFixture
-from tests.bench.rows import ROWS, Scale
+from tests.bench.rows import RATIO, ROWS, Scale
 
 RESULTS: Final = pytest.StashKey[Results]()
 
@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if found is None or not found.by_row:
         return
     terminalreporter.section(f"benchmark rows, {_interpreter()}")
-    for line in table(found.by_row):
+    for line in table(found):
         terminalreporter.write_line(line)
 
 
@@ -56,14 +56,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     path.write_text(json.dumps({"library": _library(), "rows": rows}), encoding="utf-8")
 
 
-def table(by_row: dict[str, Result]) -> list[str]:
-    """One line for each row of ROWS, measured or not."""
+def table(results: Results) -> list[str]:
+    """One line for each row of ROWS, measured or not; a row beside another is also compared with that."""
+    by_row = results.by_row
     lines = [f"{'row':36}{'median':>14}{'iqr':>12}{'unit ns':>9}{'result':>13}{'must':>7}{'goal':>7}"]
     for row_id, row in ROWS.items():
         goal = "-" if row.goal is None else f"{row.goal:g}"
         limits = f"{row.must:>7g}{goal:>7}"
         if row_id in by_row:
-            lines.append(f"{row_id:36}{_measured(by_row[row_id])}{limits}  {_verdict(by_row[row_id])}")
+            result = by_row[row_id]
+            lines.append(f"{row_id:36}{_measured(result)}{limits}  {_verdict(result)}{_beside(results.ratio(result))}")
         else:
             lines.append(f"{row_id:36}{'':48}{limits}  not measured")
     return lines
@@ -80,6 +82,12 @@ def _verdict(result: Result) -> str:
     if result.row.goal is not None and result.value <= result.row.goal:
         return "goal met"
     return "ok" if result.value <= result.row.must else "ABOVE MUST"
+
+
+def _beside(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
+    return f", {ratio:.2f} of a GICv3's{'' if ratio <= RATIO else f': ABOVE {RATIO:g}'}"
 
 
 def _interpreter() -> str:

@@ -13,7 +13,7 @@ from typing import Final, Generic, ParamSpec, Protocol, TypeVar, final
 
 import pytest
 
-from tests.bench.rows import ROWS, Row, Scale
+from tests.bench.rows import RATIO, ROWS, Row, Scale
 from tests.bench.unit import unit_ns
 
 P = ParamSpec("P")
@@ -74,7 +74,7 @@ class Result:
 
 @dataclass(slots=True)
 class Results:
-    """What one session measured, and how much above `must` a row may be before it fails (None: any)."""
+    """What one session measured, and how much above a limit a row may be before it fails (None: any)."""
 
     factor: float | None
     by_row: dict[str, Result] = field(default_factory=dict)
@@ -87,6 +87,14 @@ class Results:
             scale = result.row.scale.value
             limit = f"{self.factor:g} times its must of {result.row.must:g} {scale}"
             pytest.fail(f"{row_id} takes {result.value:.4g} {scale}, above {limit}", pytrace=False)
+        ratio = self.ratio(result)
+        if self.factor is not None and ratio is not None and ratio > self.factor * RATIO:
+            pytest.fail(f"{row_id} takes {ratio:.2f} times {result.row.beside}, above {RATIO:g}", pytrace=False)
+
+    def ratio(self, result: Result) -> float | None:
+        """How much a row took of the one beside it; None if there is none, or if that was not measured."""
+        other = None if result.row.beside is None else self.by_row.get(result.row.beside)
+        return None if other is None else result.value / other.value
 
 
 @final

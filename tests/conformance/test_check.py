@@ -29,8 +29,8 @@ from hw.arch import (
 )
 from vgic import AckNotifier, Host
 from vgic.cli.check import run_checks
-from vgic.cli.checks import CHECKS
-from vgic.cli.checks.board import GICD_BASE, GICR_BASE, Board
+from vgic.cli.checks import CHECKS, checks_of
+from vgic.cli.checks.board import GICC_BASE, GICD_BASE, GICR_BASE, Board, BoardV2, BoardV2OnV3
 from vgic.cli.checks.report import FAILED, PASSED, SKIPPED, Report
 from vgic.cli.main import main
 
@@ -44,22 +44,50 @@ class Asserting(Board):
         self.vm.host.machine.check()
 
 
+class AssertingV2(Asserting, BoardV2):
+    """The same with a GICv2."""
+
+
+class AssertingV2OnV3(Asserting, BoardV2OnV3):
+    """The same with a GICv2 on a GICv3."""
+
+
+V2_BOARDS: Final[dict[str, type[Asserting]]] = {"GICv2": AssertingV2, "GICv2 on GICv3": AssertingV2OnV3}
+V3_CHECKS: Final = checks_of("v3")
+V2_CHECKS: Final = checks_of("v2")
+
+
 # -- checks pass ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lrs", [1, 2, 4, 16], ids="lrs={}".format)
 @pytest.mark.parametrize("cpus", [1, 2, 4, 8], ids="cpus={}".format)
-@pytest.mark.parametrize("name", CHECKS)
+@pytest.mark.parametrize("name", V3_CHECKS)
 def test_every_check_passes(name: str, cpus: int, lrs: int) -> None:
     lines: list[str] = []
     assert run_checks([name], cpus, lrs, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
+
+
+@pytest.mark.parametrize("lrs", [1, 4], ids="lrs={}".format)
+@pytest.mark.parametrize("cpus", [1, 3, 4, 8], ids="cpus={}".format)
+@pytest.mark.parametrize("name", V2_CHECKS)
+@pytest.mark.parametrize("board", V2_BOARDS.values(), ids=V2_BOARDS)
+def test_every_check_passes_with_a_gicv2(board: type[Asserting], name: str, cpus: int, lrs: int) -> None:
+    lines: list[str] = []
+    assert run_checks([name], cpus, lrs, gic="v2", build=board, write=lines.append) == PASSED, "\n".join(lines)
+
+
+@pytest.mark.parametrize("spis", [64, 960], ids="spis={}".format)
+def test_a_gicv2_with_few_and_many_interrupts(spis: int) -> None:
+    lines: list[str] = []
+    assert run_checks(V2_CHECKS, spis=spis, gic="v2", build=AssertingV2, write=lines.append) == PASSED, lines
 
 
 @pytest.mark.parametrize("spis", [64, 256, 864, 896, 960], ids="spis={}".format)
 def test_the_slip_of_the_setup_loop_hurts_nobody(spis: int) -> None:
     """gicv3_enable_defaults() writes all ones past IGROUPR; how far depends on the number of INTIDs."""
     lines: list[str] = []
-    assert run_checks(list(CHECKS), spis=spis, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
+    assert run_checks(V3_CHECKS, spis=spis, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
 
 
 def test_cpus_of_several_clusters() -> None:
@@ -95,7 +123,7 @@ def test_checks_pass_on_other_hosts(row: Hosts) -> None:
             return Host(machine, group0_trap=row.group0_trap, group1_trap=row.group1_trap, common_trap=row.common_trap)
 
     lines: list[str] = []
-    assert run_checks(list(CHECKS), build=OtherHost, write=lines.append) == PASSED, "\n".join(lines)
+    assert run_checks(V3_CHECKS, build=OtherHost, write=lines.append) == PASSED, "\n".join(lines)
 
 
 # -- checks fail ---------------------------------------------------------------------------------
@@ -360,6 +388,169 @@ def test_a_check_notices(what: str, name: str) -> None:
     assert "unexpected failures" in lines[-1]
 
 
+# -- checks of a GICv2 fail ------------------------------------------------------------------------
+
+GICC_CTLR: Final = GICC_BASE
+GICC_EOIR: Final = GICC_BASE + 0x10
+GICC_IAR: Final = GICC_BASE + 0x0C
+GICC_AIAR: Final = GICC_BASE + 0x20
+GICC_DIR: Final = GICC_BASE + 0x1000
+GICD_TYPER: Final = GICD_BASE + 0x004
+GICD_ITARGETSR: Final = GICD_BASE + 0x800
+GICD_SGIR: Final = GICD_BASE + 0xF00
+
+
+class StoreChanged(BoardV2):
+    """A store to one register loses bits."""
+
+    register: int
+    lost = 0xFFFF_FFFF
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        return super().store(cpu, gpa, size, value & ~self.lost if gpa == self.register else value)
+
+
+class SgirLosesItsFilter(StoreChanged):
+    register, lost = GICD_SGIR, 3 << 24
+
+
+class SgirReachesEverybody(BoardV2):
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        return super().store(cpu, gpa, size, value & 0xF | 0xFF << 16 if gpa == GICD_SGIR else value)
+
+
+class EoirEndsNothing(StoreChanged):
+    register = GICC_EOIR
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        return gpa == self.register or super().store(cpu, gpa, size, value)
+
+
+class DirEndsNothing(EoirEndsNothing):
+    register = GICC_DIR
+
+
+class FiqNeverEnabled(StoreChanged):
+    register, lost = GICC_CTLR, 1 << 3
+
+
+class AckCtlIgnored(StoreChanged):
+    register, lost = GICC_CTLR, 1 << 2
+
+
+class EoiModeIgnored(StoreChanged):
+    register, lost = GICC_CTLR, 1 << 9
+
+
+class LoadChanged(BoardV2):
+    """A load from one register gives something else."""
+
+    def changed(self, gpa: int, value: int) -> int:
+        return value
+
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        return self.changed(gpa, super().load(cpu, gpa, size))
+
+
+class SenderForgotten(LoadChanged):
+    def changed(self, gpa: int, value: int) -> int:
+        return value & 0x3FF if gpa == GICC_IAR else value
+
+
+class NoHint(LoadChanged):
+    def changed(self, gpa: int, value: int) -> int:
+        return 1023 if gpa == GICC_IAR and value == 1022 else value
+
+
+class AliasesDead(LoadChanged):
+    """As on the machine the golden traces were recorded on."""
+
+    def changed(self, gpa: int, value: int) -> int:
+        return 0 if gpa == GICC_AIAR else value
+
+
+class CpuMissing(LoadChanged):
+    def changed(self, gpa: int, value: int) -> int:
+        return value - (1 << 5) if gpa == GICD_TYPER else value
+
+
+class Stored(BoardV2):
+    """A frame that is memory: it gives back what was stored."""
+
+    first = GICD_BASE
+    last = GICD_BASE
+
+    def __init__(self, cpus: int, lrs: int, spis: int) -> None:
+        super().__init__(cpus, lrs, spis)
+        self.memory: dict[int, int] = {}
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        if self.first <= gpa <= self.last:
+            for n in range(size):
+                self.memory[gpa + n] = value >> 8 * n & 0xFF
+        return super().store(cpu, gpa, size, value)
+
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        value = super().load(cpu, gpa, size)
+        if gpa in self.memory:
+            return sum(self.memory[gpa + n] << 8 * n for n in range(size))
+        return value
+
+
+class IdentificationStored(Stored):
+    first, last = GICD_TYPER, GICD_BASE + 8
+
+
+class TargetsStored(Stored):
+    first, last = GICD_ITARGETSR, GICD_ITARGETSR + 0x3FF
+
+
+class PrioritiesStored(Stored):
+    first, last = GICD_BASE + 0x400, GICD_BASE + 0x7FF
+
+
+class TargetsByWord(BoardV2):
+    """Byte stores to ITARGETSR and IPRIORITYR are ignored."""
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        bank = GICD_BASE + 0x400 <= gpa < GICD_BASE + 0xC00
+        return (bank and size == 1) or super().store(cpu, gpa, size, value)
+
+
+class BrokenV2(NamedTuple):
+    """A board with one thing wrong, and the checks that have to notice."""
+
+    board: type[Board]
+    checks: str
+
+
+BROKEN_V2: Final = {
+    "SGIR's filter is ignored": BrokenV2(SgirLosesItsFilter, "ipi active"),
+    "SGIR reaches everybody": BrokenV2(SgirReachesEverybody, "ipi active"),
+    "IAR does not name the sender": BrokenV2(SenderForgotten, "ipi"),
+    "EOIR is ignored": BrokenV2(EoirEndsNothing, "ipi edge level priority overflow groups ackctl"),
+    "DIR is ignored": BrokenV2(DirEndsNothing, "eoimode"),
+    "EOImode is ignored": BrokenV2(EoiModeIgnored, "eoimode"),
+    "FIQEn is ignored": BrokenV2(FiqNeverEnabled, "groups"),
+    "AckCtl is ignored": BrokenV2(AckCtlIgnored, "ackctl"),
+    "Group 1 is spurious": BrokenV2(NoHint, "ackctl"),
+    "the aliases are dead": BrokenV2(AliasesDead, "ackctl groups"),
+    "TYPER misses a CPU": BrokenV2(CpuMissing, "mmio"),
+    "TYPER and IIDR can be written": BrokenV2(IdentificationStored, "mmio"),
+    "ITARGETSR is memory": BrokenV2(TargetsStored, "mmio"),
+    "IPRIORITYR is memory": BrokenV2(PrioritiesStored, "mmio"),
+    "bytes cannot be stored": BrokenV2(TargetsByWord, "mmio affinity priority"),
+}
+BREAKAGES_V2: Final = [(what, name) for what, row in BROKEN_V2.items() for name in row.checks.split()]
+
+
+@pytest.mark.parametrize(("what", "name"), BREAKAGES_V2, ids=[f"{name}: {what}" for what, name in BREAKAGES_V2])
+def test_a_check_of_a_gicv2_notices(what: str, name: str) -> None:
+    lines: list[str] = []
+    assert run_checks([name], gic="v2", build=BROKEN_V2[what].board, write=lines.append) == FAILED
+    assert any(line.startswith(f"FAIL: gicv2: {name}: ") for line in lines)
+
+
 # -- what it prints ------------------------------------------------------------------------------
 
 IPI_OUTPUT: Final = """\
@@ -391,7 +582,8 @@ FAIL_OUTPUT: Final = """\
 PASS: gicv3: ipi: self: Interrupts received
 PASS: gicv3: ipi: target-list: Interrupts received
 FAIL: gicv3: ipi: broadcast: Interrupts received
-INFO: gicv3: ipi: broadcast: CPUs with none: [0, 2, 3]; too many: []; a wrong INTID: []; a spurious one: []
+INFO: gicv3: ipi: broadcast: CPUs with none: [0, 2, 3]; too many: []; a wrong INTID: []; a spurious one: []; \
+a wrong sender: []
 SUMMARY: 3 tests, 1 unexpected failures
 """
 
@@ -416,7 +608,54 @@ def test_output_of_several_checks_ends_with_all_of_them() -> None:
 def test_all_checks_run_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == PASSED
     outcomes = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("PASS ")]
-    assert outcomes == list(CHECKS)
+    assert outcomes == V3_CHECKS
+
+
+MMIO_OUTPUT: Final = """\
+INFO: gicv2: mmio: number of implemented SPIs: 224
+PASS: gicv2: mmio: all {cpus} CPUs have interrupts
+INFO: gicv2: mmio: IIDR: 0x4b00343b
+PASS: gicv2: mmio: GICD_TYPER is read-only
+PASS: gicv2: mmio: GICD_IIDR is read-only
+PASS: gicv2: mmio: ICPIDR2 is read-only
+INFO: gicv2: mmio: value of ICPIDR2: 0x00000000
+PASS: gicv2: mmio: IPRIORITYR: consistent priority masking
+INFO: gicv2: mmio: IPRIORITYR: priority mask is 0xf8f8f8f8
+PASS: gicv2: mmio: IPRIORITYR: implements at least 4 priority bits
+INFO: gicv2: mmio: IPRIORITYR: 5 priority bits implemented
+PASS: gicv2: mmio: IPRIORITYR: clearing priorities
+PASS: gicv2: mmio: IPRIORITYR: accesses beyond limit RAZ/WI
+PASS: gicv2: mmio: IPRIORITYR: accessing last SPIs
+PASS: gicv2: mmio: IPRIORITYR: priorities are preserved
+PASS: gicv2: mmio: IPRIORITYR: byte reads successful
+PASS: gicv2: mmio: IPRIORITYR: byte writes successful
+{masking}
+PASS: gicv2: mmio: ITARGETSR: accesses beyond limit RAZ/WI
+PASS: gicv2: mmio: ITARGETSR: register content preserved
+PASS: gicv2: mmio: ITARGETSR: byte reads successful
+PASS: gicv2: mmio: ITARGETSR: byte writes successful
+SUMMARY: 17 tests{skipped}
+"""
+MASKED: Final = """\
+PASS: gicv2: mmio: ITARGETSR: bits for non-existent CPUs masked
+INFO: gicv2: mmio: ITARGETSR: {absent} non-existent CPUs"""
+NOT_MASKED: Final = "SKIP: gicv2: mmio: ITARGETSR: CPU masking (all CPUs implemented)"
+
+
+@pytest.mark.parametrize("cpus", [1, 3, 4, 8], ids="cpus={}".format)
+def test_output_of_mmio(cpus: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """The 17 lines of kvm-unit-tests' gicv2-mmio; with all 8 CPUs there is nothing to mask."""
+    assert main(["check", "--gic", "v2", "mmio", "--cpus", str(cpus)]) == PASSED
+    masking = MASKED.format(absent=8 - cpus) if cpus < 8 else NOT_MASKED
+    skipped = "" if cpus < 8 else ", 1 skipped"
+    assert capsys.readouterr().out == MMIO_OUTPUT.format(cpus=cpus, masking=masking, skipped=skipped)
+
+
+def test_all_checks_of_a_gicv2_run_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--gic", "v2"]) == PASSED
+    outcomes = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("PASS ")]
+    assert outcomes == V2_CHECKS
+    assert {"ipi", "active", "mmio"} <= set(outcomes)
 
 
 def test_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
@@ -426,7 +665,16 @@ def test_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nope"], ["--cpus", "0"], ["--cpus", "513"], ["--lrs", "17"], ["--spis", "100"], ["--gic", "v5"]],
+    [
+        ["nope"],
+        ["--cpus", "0"],
+        ["--cpus", "513"],
+        ["--lrs", "17"],
+        ["--spis", "100"],
+        ["--gic", "v5"],
+        ["mmio"],
+        ["--gic", "v2", "--cpus", "9"],
+    ],
     ids=" ".join,
 )
 def test_arguments_that_make_no_sense(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,13 @@ Holds:   the exit status is kvm-unit-tests': 0 if all passed, 1 if something fai
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from vgic import VgicError
 from vgic.cli import Subparsers
-from vgic.cli.checks import CHECKS
-from vgic.cli.checks.board import GICD_BASE, GICR_BASE, Board
-from vgic.cli.checks.gic import Gic, GicV3
+from vgic.cli.checks import CHECKS, V2, V3, checks_of
+from vgic.cli.checks.board import GICC_BASE, GICD_BASE, GICR_BASE, Board, BoardV2
+from vgic.cli.checks.gic import Gic, GicV2, GicV3
 from vgic.cli.checks.guest import Guest
 from vgic.cli.checks.port import GuestError
 from vgic.cli.checks.report import Report
@@ -26,14 +26,24 @@ BuildBoard = Callable[[int, int, int], Board]
 """Given CPUs, list registers and SPIs."""
 
 
+class Platform(NamedTuple):
+    """What a model needs: the guest's driver for it, the machine, and how many CPUs that can have."""
+
+    driver: Callable[[], Gic]
+    board: BuildBoard
+    max_cpus: int
+
+
+def _gicv2() -> Gic:
+    return GicV2(GICD_BASE, GICC_BASE)
+
+
 def _gicv3() -> Gic:
     return GicV3(GICD_BASE, GICR_BASE)
 
 
-GICS: Final[dict[str, Callable[[], Gic]]] = {"v3": _gicv3}
-"""The guest's driver for each model."""
-
-DEFAULT_GIC: Final = "v3"
+GICS: Final[dict[str, Platform]] = {V2: Platform(_gicv2, BoardV2, 8), V3: Platform(_gicv3, Board, 512)}
+DEFAULT_GIC: Final = V3
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -50,7 +60,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "--gic", choices=tuple(GICS), default=DEFAULT_GIC, help="the guest's GIC (default: %(default)s)"
     )
     parser.add_argument(
-        "--cpus", type=_between(1, 512), default=DEFAULT_CPUS, metavar="N", help="vCPUs (default: %(default)s)"
+        "--cpus",
+        type=_between(1, GICS[V3].max_cpus),
+        default=DEFAULT_CPUS,
+        metavar="N",
+        help=f"vCPUs (default: %(default)s; a GICv2 has up to {GICS[V2].max_cpus})",
     )
     parser.add_argument(
         "--lrs", type=_between(1, 16), default=DEFAULT_LRS, metavar="N", help="list registers (default: %(default)s)"
@@ -58,16 +72,22 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--spis", type=_spis, default=DEFAULT_SPIS, metavar="N", help="SPIs, a multiple of 32 (default: %(default)s)"
     )
-    parser.set_defaults(func=run)
+    parser.set_defaults(func=run, fail=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the command line says and return the exit status."""
     if args.list:
         for name, check in CHECKS.items():
-            print(f"{name:<10} {check.what}")
+            alone = "" if len(check.gics) > 1 else f" (GIC{check.gics[0]} only)"
+            print(f"{name:<10} {check.what}{alone}")
         return 0
-    names: list[str] = args.names or list(CHECKS)
+    names: list[str] = args.names or checks_of(args.gic)
+    for name in names:
+        if args.gic not in CHECKS[name].gics:
+            args.fail(f"{name} is for a GIC{CHECKS[name].gics[0]}, not a GIC{args.gic}")
+    if args.cpus > GICS[args.gic].max_cpus:
+        args.fail(f"a GIC{args.gic} has up to {GICS[args.gic].max_cpus} CPUs, not {args.cpus}")
     return run_checks(names, args.cpus, args.lrs, args.spis, gic=args.gic)
 
 
@@ -78,18 +98,20 @@ def run_checks(
     spis: int = DEFAULT_SPIS,
     *,
     gic: str = DEFAULT_GIC,
-    build: BuildBoard = Board,
+    build: BuildBoard | None = None,
     write: Callable[[str], object] = print,
 ) -> int:
     """Run the named checks, each on a new board, and return the exit status.
 
+    build  makes the board; None: the one for the GIC.
     Each check ends with its own summary; several are followed by a line for each and a summary of all.
     """
+    platform = GICS[gic]
     total = Report(write)
     outcomes: list[str] = []
     for name in names:
         report = Report(write)
-        run_check(name, report, build(cpus, lrs, spis), GICS[gic]())
+        run_check(name, report, (build or platform.board)(cpus, lrs, spis), platform.driver())
         write(report.summary())
         outcomes.append(report.outcome(name))
         total.add(report)

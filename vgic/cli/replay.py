@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, final
 
 from vgic.cli import Subparsers, report
-from vgic.cli.replay_vm import ReplayVm
+from vgic.cli.replay_vm import RECORDED, SUBSTITUTES, ReplayVm
 from vgic.cli.trace_file import Json, JsonObject, Step, Trace, TraceFileError, find_traces, read_trace
 
 ALL_MATCH: Final = 0
@@ -20,8 +20,6 @@ CANNOT_READ: Final = 2
 
 DEFAULT_LIMIT: Final = 10
 CONTEXT: Final = 5
-HOST: Final = "v3"
-"""The only machine of the recordings that this release can be."""
 
 
 @final
@@ -50,14 +48,16 @@ class TraceResult:
         return self.executed - len(self.mismatches)
 
 
-def replay_trace(trace: Trace, limit: int = DEFAULT_LIMIT) -> TraceResult:
-    """Execute a trace until its end, or until `limit` steps differ (0: no limit)."""
-    machine = ReplayVm()
-    supported = trace.host == HOST
+def replay_trace(trace: Trace, limit: int = DEFAULT_LIMIT, on: str | None = None) -> TraceResult:
+    """Execute a trace until its end, or until `limit` steps differ (0: no limit).
+
+    on  a machine of SUBSTITUTES, for a trace that was recorded on another; None: the recorded one.
+    """
+    machine = ReplayVm(RECORDED[trace.host] if on is None or on == trace.host else SUBSTITUTES[on])
     mismatches: list[Mismatch] = []
     executed = 0
     for step in trace.steps:
-        got: JsonObject = machine.execute(step) if supported else {"unsupported": step.op}
+        got = machine.execute(step)
         if not agree(step.expect, got):
             mismatches.append(Mismatch(step, got, trace.steps[max(executed - CONTEXT, 0) : executed]))
         executed += 1
@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
     for path in files:
         progress.show(str(path))
         try:
-            result = replay_trace(read_trace(path), arguments.limit)
+            result = replay_trace(read_trace(path), arguments.limit, arguments.on)
         except TraceFileError as error:
             unreadable.append(str(error))
             continue
@@ -137,6 +137,11 @@ def add_parser(subparsers: Subparsers) -> None:
         default=DEFAULT_LIMIT,
         metavar="N",
         help="stop a trace after N mismatches (default %(default)s; 0: never)",
+    )
+    parser.add_argument(
+        "--on",
+        choices=tuple(SUBSTITUTES),
+        help="replay traces of a GICv2 host on a GICv3 that has the compatibility interface (default: as recorded)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object")
     parser.set_defaults(func=run)

@@ -1,18 +1,18 @@
-"""The machine the golden traces were recorded on, rebuilt from public names, and what each step does to it.
+"""The machines the golden traces were recorded on, rebuilt from public names, and what each step does to a VM there.
 
 Room:    below replay; an ordinary embedder of the library.
 Owns:    the VM being driven.
 Never:   uses a name that an embedder does not have.
 Holds:   `execute` returns an outcome for every step, whatever it says; it never raises.
 
-The recorded platform: a GICv3 host with 4 list registers, 5 priority and preemption bits and 24-bit INTIDs, all
-of which are VirtConfig's defaults; one VM at a time.
+The recorded platforms, one VM at a time: a GICv3 host with 4 list registers, 5 priority and preemption bits and 24-bit
+INTIDs, all of which are VirtConfig's defaults; and a GICv2 host with 4 list registers whose GICV_IIDR is 0x0002043B.
 """
 
 from collections.abc import Callable
 from typing import Final, final
 
-from hw import Machine, VirtConfig
+from hw import Machine, V2Config, V2Profile, VirtConfig
 from vgic import (
     CTRL_INIT,
     UNCLAIMED,
@@ -30,9 +30,43 @@ from vgic import (
 from vgic.cli.trace_file import JsonObject, MalformedStepError, Step
 
 VIRT: Final = VirtConfig(n_lr=4, pri_bits=5, pre_bits=5, id_bits=24)
-DIST_BASE: Final = 0x0800_0000
-REDIST_BASE: Final = 0x080A_0000
+COMPATIBLE: Final = VirtConfig(
+    n_lr=4, pri_bits=5, pre_bits=5, id_bits=24, sre_legacy=True, v2_profile=V2Profile.RECORDED
+)
+GICV2: Final = V2Config(n_lr=4, profile=V2Profile.RECORDED)
 MAX_CPUS: Final = 16
+MAX_CPUS_V2: Final = 8
+
+BuildMachine = Callable[[int], Machine]
+"""Given the number of vCPUs; a machine has as many physical CPUs, as far as any scenario runs them."""
+
+
+def gicv3(vcpus: int) -> Machine:
+    """The machine of traces/v3."""
+    return Machine(cpus=min(max(vcpus, 1), MAX_CPUS), virt=VIRT)
+
+
+def gicv2(vcpus: int) -> Machine:
+    """The machine of traces/v2."""
+    return Machine(cpus=min(max(vcpus, 1), MAX_CPUS_V2), gic=GICV2)
+
+
+def gicv3_compatible(vcpus: int) -> Machine:
+    """A GICv3 that can be a GICv2 to its guests, whose GICV frame is the recorded one's."""
+    return Machine(cpus=min(max(vcpus, 1), MAX_CPUS), virt=COMPATIBLE)
+
+
+RECORDED: Final[dict[str, BuildMachine]] = {"v2": gicv2, "v3": gicv3}
+"""The machine a trace was recorded on, by the name its header gives."""
+
+SUBSTITUTES: Final[dict[str, BuildMachine]] = {"v3": gicv3_compatible}
+"""Another machine that can run the same steps, by the name `--on` gives."""
+
+FRAMES: Final[dict[DeviceType, dict[Addr, int]]] = {
+    DeviceType.VGIC_V2: {Addr.V2_DIST: 0x0800_0000, Addr.V2_CPU: 0x0801_0000},
+    DeviceType.VGIC_V3: {Addr.V3_DIST: 0x0800_0000, Addr.V3_REDIST: 0x080A_0000},
+}
+"""Where `new` puts a GIC's frames."""
 
 TIMERS: Final = {27: "virtual timer", 30: "physical timer"}
 """PPI -> its owner.  Each is tied to the hardware interrupt of the same number when a vCPU first runs."""
@@ -53,10 +87,11 @@ class UnsupportedError(Exception):
 
 @final
 class ReplayVm:
-    """The VM in use, and the vCPUs whose timers are set up."""
+    """The VM in use, the machine for it and those after it, and the vCPUs whose timers are set up."""
 
-    def __init__(self) -> None:
+    def __init__(self, build: BuildMachine = gicv3) -> None:
         """Begin without a VM."""
+        self.build = build
         self.vm: Vgic | None = None
         self.gic: Device | None = None
         self.vcpus: list[Vcpu] = []
@@ -81,8 +116,8 @@ class ReplayVm:
             return {"raised": f"{type(error).__name__}: {error}"}
 
     def start(self, vcpus: int) -> Vgic:
-        """Replace the VM.  As many physical CPUs as vCPUs, up to what any scenario runs."""
-        vm = Vgic(Host(Machine(cpus=min(max(vcpus, 1), MAX_CPUS), virt=VIRT)), threads=False)
+        """Replace the VM, and the machine."""
+        vm = Vgic(Host(self.build(vcpus)), threads=False)
         self.vm = vm
         self.gic = None
         self.vcpus = []
@@ -128,7 +163,7 @@ class ReplayVm:
 
 
 def new(replay: ReplayVm, step: Step) -> JsonObject:
-    """A fresh VM with vCPUs and a GICv3, addresses set, initialised if asked for."""
+    """A fresh VM with vCPUs and a GIC, addresses set, initialised if asked for."""
     kind, vcpus, nr_irqs = device_type(step.text("irqchip")), step.number("vcpus"), step.number("nr_irqs")
     its, init = step.flag("its"), step.flag("init")
     try:
@@ -136,8 +171,8 @@ def new(replay: ReplayVm, step: Step) -> JsonObject:
         replay.gic = gic
         if nr_irqs:
             gic.set_attr(Group.NR_IRQS, 0, nr_irqs)
-        gic.set_attr(Group.ADDR, Addr.V3_DIST, DIST_BASE)
-        gic.set_attr(Group.ADDR, Addr.V3_REDIST, REDIST_BASE)
+        for attr, base in FRAMES[kind].items():
+            gic.set_attr(Group.ADDR, attr, base)
         if init:
             gic.set_attr(Group.CTRL, CTRL_INIT)
     except VgicError as error:

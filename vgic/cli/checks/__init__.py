@@ -8,16 +8,20 @@ Holds:   a check starts with a new VM, so checks do not depend on each other.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from vgic.cli.checks import active, affinity, edge, eoimode, groups, ipi, level, overflow, priority
+from vgic.cli.checks import ackctl, active, affinity, edge, eoimode, groups, ipi, level, mmio, overflow, priority
 from vgic.cli.checks.guest import Guest
 from vgic.cli.checks.report import Report
 
+V2: Final = "v2"
+V3: Final = "v3"
+
 
 class Check(NamedTuple):
-    """What a check does, and the guest that does it."""
+    """What a check does, the guest that does it, and on which GICs it makes sense."""
 
     what: str
     run: Callable[[Guest, Report], None]
+    gics: tuple[str, ...] = (V2, V3)
 
 
 CHECKS: Final[dict[str, Check]] = {
@@ -30,4 +34,11 @@ CHECKS: Final[dict[str, Check]] = {
     "groups": Check("Group 0 as FIQ, group and distributor enables", groups.run),
     "overflow": Check("more interrupts than list registers", overflow.run),
     "affinity": Check("routing changed while pending, active, asleep; nobody there", affinity.run),
+    "mmio": Check("the distributor's registers: masks, bounds, byte accesses", mmio.run, (V2,)),
+    "ackctl": Check("Group 1 without system registers: 1022, AckCtl, the aliases", ackctl.run, (V2,)),
 }
+
+
+def checks_of(gic: str) -> list[str]:
+    """Return the names of the checks that make sense on a GIC."""
+    return [name for name, check in CHECKS.items() if gic in check.gics]

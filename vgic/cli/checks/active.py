@@ -14,7 +14,7 @@ def run(guest: Guest, report: Report) -> None:
     seen: list[tuple[bool, bool]] = []
 
     def clear_active(cpu: Cpu) -> None:
-        if guest.acknowledge(cpu) == SGI:
+        if guest.gic.intid(guest.acknowledge(cpu)) == SGI:
             before = guest.gic.is_active(cpu, SGI)
             guest.gic.clear_active(cpu, SGI)
             seen.append((before, guest.gic.is_active(cpu, SGI)))

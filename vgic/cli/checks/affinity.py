@@ -1,4 +1,4 @@
-"""IROUTER changed under an interrupt: pending ones move, active ones stay, and nobody's wait.
+"""IROUTER or ITARGETSR changed under an interrupt: pending ones move, active ones stay, and nobody's wait.
 
 KVM moves a pending interrupt when the CPU that holds it next leaves the guest, and gives one that lost its
 target only when something touches it again; the architecture promises no more.
@@ -45,6 +45,10 @@ def _nobody(guest: Guest, report: Report) -> None:
         gic.route_to_nobody(boot, INTID)
         guest.strike(INTID)
         guest.tick()
+        if gic.nobody is not None:
+            stand_in = guest.cpus[gic.nobody]
+            report.equal(guest.acks(), guest.acks_on(stand_in, intids=(INTID,)), f"Taken by CPU {gic.nobody} instead")
+            return
         report.equal(guest.acks(), guest.acks_on(intids=()), "Not taken if no CPU has the affinity")
         report.expect(gic.is_pending(boot, INTID), "Still pending")
         gic.route(boot, INTID, boot)

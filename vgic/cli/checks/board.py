@@ -6,20 +6,26 @@ Never:   looks inside the library: what it hands on is what the guest or a devic
 Holds:   everything the checks learn comes through a method of `Board`, so that a test can derive a broken one.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
-from hw import Machine, VirtConfig
+from hw import Machine, V2Config, VirtConfig
 from vgic import CTRL_INIT, AckNotifier, Addr, DeviceType, Group, Host, Vgic
 
 GICD_BASE: Final = 0x0800_0000
 GICR_BASE: Final = 0x080A_0000
+GICC_BASE: Final = 0x0801_0000
 """Where the guest finds the frames: what its device tree would say."""
 
 _PRIVATE: Final = 32
 
 
 class Board:
-    """`cpus` vCPUs, each with a physical CPU of `lrs` list registers to itself, and `spis` SPIs."""
+    """A GICv3 on a GICv3: `cpus` vCPUs, each with a physical CPU of `lrs` list registers to itself, and `spis` SPIs."""
+
+    kind: DeviceType = DeviceType.VGIC_V3
+    frames: Mapping[Addr, int] = MappingProxyType({Addr.V3_DIST: GICD_BASE, Addr.V3_REDIST: GICR_BASE})
 
     __slots__ = ("cpus", "kicked", "lrs", "maintenance_exits", "spis", "vm")
 
@@ -37,10 +43,10 @@ class Board:
         self.vm.kick = self.kick
         for vcpu_id in range(cpus):
             self.vm.create_vcpu(vcpu_id)
-        device = self.vm.create_device(DeviceType.VGIC_V3)
+        device = self.vm.create_device(self.kind)
         device.set_attr(Group.NR_IRQS, 0, spis + _PRIVATE)
-        device.set_attr(Group.ADDR, Addr.V3_DIST, GICD_BASE)
-        device.set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
+        for attr, base in self.frames.items():
+            device.set_attr(Group.ADDR, attr, base)
         device.set_attr(Group.CTRL, CTRL_INIT)
 
     def make_host(self) -> Host:
@@ -114,3 +120,26 @@ class Board:
     def msr(self, cpu: int, register: int, value: int) -> bool:
         """Write a system register; False if it is UNDEFINED."""
         return self.vm.vcpus[cpu].msr(register, value)
+
+
+class BoardV2(Board):
+    """A GICv2 on a GICv2."""
+
+    kind = DeviceType.VGIC_V2
+    frames = MappingProxyType({Addr.V2_DIST: GICD_BASE, Addr.V2_CPU: GICC_BASE})
+
+    __slots__ = ()
+
+    def make_host(self) -> Host:
+        """Return the host: a physical CPU for each vCPU, GICV mapped into its guest."""
+        return Host(Machine(cpus=self.cpus, gic=V2Config(n_lr=self.lrs)))
+
+
+class BoardV2OnV3(BoardV2):
+    """A GICv2 on a GICv3 that has the compatibility interface."""
+
+    __slots__ = ()
+
+    def make_host(self) -> Host:
+        """Return the host: a physical CPU for each vCPU, GICV mapped into its guest."""
+        return Host(Machine(cpus=self.cpus, virt=VirtConfig(n_lr=self.lrs, sre_legacy=True)))

@@ -2,7 +2,7 @@
 
 Room:    between the guest's kernel and its instructions.
 Owns:    where each CPU's redistributor is, once found.
-Holds:   what GICv2 and GICv3 have in common is in `Gic`; another model is another class beside `GicV3`.
+Holds:   what GICv2 and GICv3 have in common is in `Gic`; each model is a class beside the other.
          The calling CPU is always the first argument: it is the one that executes the accesses.
 """
 
@@ -12,6 +12,22 @@ from typing import Final, final
 from hw.arch import (
     CTLR_CBPR,
     CTLR_EOIMODE,
+    GICC_AEOIR,
+    GICC_AHPPIR,
+    GICC_AIAR,
+    GICC_BPR,
+    GICC_CTLR,
+    GICC_CTLR_ACKCTL,
+    GICC_CTLR_ENABLE_GRP0,
+    GICC_CTLR_ENABLE_GRP1,
+    GICC_CTLR_EOIMODE,
+    GICC_CTLR_FIQEN,
+    GICC_DIR,
+    GICC_EOIR,
+    GICC_HPPIR,
+    GICC_IAR,
+    GICC_PMR,
+    GICC_RPR,
     GICD_CTLR,
     GICD_CTLR_ARE,
     GICD_CTLR_ENABLE_GRP0,
@@ -27,12 +43,18 @@ from hw.arch import (
     GICD_ISACTIVER,
     GICD_ISENABLER,
     GICD_ISPENDR,
+    GICD_ITARGETSR,
+    GICD_SGIR,
+    GICD_SGIR_FILTER_SHIFT,
+    GICD_SGIR_TARGETS_SHIFT,
     GICD_TYPER,
     GICD_TYPER_ITLINES_MASK,
     GICR_SGI_BASE,
     GICR_TYPER,
     GICR_TYPER_AFF_SHIFT,
     GICR_TYPER_LAST,
+    IAR_CPUID_SHIFT,
+    IAR_INTID_MASK,
     ICC_BPR1_EL1,
     ICC_CTLR_EL1,
     ICC_DIR_EL1,
@@ -65,6 +87,9 @@ _MAX_INTIDS: Final = 1020
 _FIRST_SPI: Final = 32
 _REDIST_STRIDE: Final = 0x20000
 _RWP_POLLS: Final = 1000
+_TO_LIST: Final = 0
+_TO_OTHERS: Final = 1
+_TO_SELF: Final = 2
 _ENABLE: Final = GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1 | GICD_CTLR_ENABLE_GRP0
 
 
@@ -72,6 +97,7 @@ class Gic:
     """What the tests ask of an interrupt controller, and the register banks that every GIC has."""
 
     name: str  # the first prefix of the report
+    nobody: int | None = None  # the CPU that gets what is routed to nobody, if one does
 
     def __init__(self, gicd: int) -> None:
         """Know the distributor's address."""
@@ -99,6 +125,10 @@ class Gic:
         """Deliver an SPI to a CPU that does not exist."""
         raise NotImplementedError
 
+    def separate_groups(self, cpu: Port) -> None:
+        """Have Group 1 taken as IRQ and Group 0, once enabled, as FIQ."""
+        raise NotImplementedError
+
     # -- SGIs ------------------------------------------------------------------------------------
 
     def send_self(self, cpu: Port, sgi: int) -> None:
@@ -122,6 +152,10 @@ class Gic:
     def intid(self, iar: int) -> int:
         """Return the INTID in what IAR gave."""
         raise NotImplementedError
+
+    def sender(self, iar: int) -> int | None:
+        """Return the CPU that sent the SGI in what IAR gave; None where IAR does not say."""
+        return None
 
     def end(self, cpu: Port, iar: int) -> None:
         """Write EOIR."""
@@ -152,7 +186,7 @@ class Gic:
         raise NotImplementedError
 
     def set_binary_point(self, cpu: Port, point: int) -> None:
-        """Choose how many low priority bits do not count for preemption."""
+        """Choose how many low priority bits do not count for preemption; 0 is raised to what is implemented."""
         raise NotImplementedError
 
     def running_priority(self, cpu: Port) -> int:
@@ -296,6 +330,9 @@ class GicV3(Gic):
         aff3 = affinity >> 24
         cpu.store(self.gicd + GICD_IROUTER + intid * 8, affinity & 0xFF_FFFF | aff3 << 32, 8)
 
+    def separate_groups(self, cpu: Port) -> None:
+        """Do nothing: they are."""
+
     # -- SGIs ------------------------------------------------------------------------------------
 
     def send_self(self, cpu: Port, sgi: int) -> None:
@@ -373,3 +410,152 @@ class GicV3(Gic):
     def bank(self, cpu: Port, intid: int) -> int:
         """SGIs and PPIs are in the calling CPU's redistributor."""
         return self.gicd if intid >= _FIRST_SPI else self.redists[cpu.index] + GICR_SGI_BASE
+
+
+@final
+class GicV2(Gic):
+    """GICv2: everything is memory-mapped; all is Group 0, signalled as IRQ, unless groups are separated."""
+
+    name = "gicv2"
+    nobody = 0  # what has no target goes to CPU 0, as KVM has it
+
+    def __init__(self, gicd: int, gicc: int) -> None:
+        """Know the addresses of the distributor and of the CPU interface."""
+        super().__init__(gicd)
+        self.gicc = gicc
+        self._separate = False
+
+    # -- setting up ------------------------------------------------------------------------------
+
+    def setup_distributor(self, cpu: Port) -> None:
+        """Give every SPI priority 0xA0 and enable the distributor, as kvm-unit-tests' gicv2_enable_defaults() does."""
+        gicd = self.gicd
+        intids = min(32 * ((cpu.load(gicd + GICD_TYPER) & GICD_TYPER_ITLINES_MASK) + 1), _MAX_INTIDS)
+        for intid in range(_FIRST_SPI, intids, 4):
+            cpu.store(gicd + GICD_IPRIORITYR + intid, _SGI_PRIORITIES)
+        cpu.store(gicd + GICD_CTLR, 1)
+
+    def setup_cpu(self, cpu: Port) -> None:
+        """All private interrupts of priority 0xA0, SGIs enabled; Group 0 on, mask open."""
+        for intid in range(0, _FIRST_SPI, 4):
+            cpu.store(self.gicd + GICD_IPRIORITYR + intid, _SGI_PRIORITIES)
+        cpu.store(self.gicd + GICD_ISENABLER, _SGI_ENABLES)
+        cpu.store(self.gicc + GICC_PMR, ALL_OPEN)
+        cpu.store(self.gicc + GICC_CTLR, GICC_CTLR_ENABLE_GRP0)
+
+    def enable_distributor(self, cpu: Port, on: bool) -> None:
+        """Write GICD_CTLR."""
+        cpu.store(self.gicd + GICD_CTLR, int(on))
+
+    def route(self, cpu: Port, intid: int, target: Port) -> None:
+        """Write a byte of ITARGETSR."""
+        cpu.store(self.gicd + GICD_ITARGETSR + intid, 1 << target.index, 1)
+
+    def route_to_nobody(self, cpu: Port, intid: int) -> None:
+        """Write a zero byte of ITARGETSR."""
+        cpu.store(self.gicd + GICD_ITARGETSR + intid, 0, 1)
+
+    def separate_groups(self, cpu: Port) -> None:
+        """Group 1 instead of Group 0, taken through the aliased registers; FIQEn for Group 0."""
+        self._separate = True
+        cpu.store(self.gicc + GICC_CTLR, GICC_CTLR_ENABLE_GRP1 | GICC_CTLR_FIQEN)
+
+    # -- SGIs ------------------------------------------------------------------------------------
+
+    def send_self(self, cpu: Port, sgi: int) -> None:
+        """Write SGIR with the filter for it."""
+        self._send(cpu, sgi, _TO_SELF, 0)
+
+    def send(self, cpu: Port, sgi: int, targets: Iterable[Port]) -> None:
+        """Write SGIR with a list."""
+        self._send(cpu, sgi, _TO_LIST, sum(1 << target.index for target in targets))
+
+    def send_others(self, cpu: Port, sgi: int) -> None:
+        """Write SGIR with the filter for it."""
+        self._send(cpu, sgi, _TO_OTHERS, 0)
+
+    def _send(self, cpu: Port, sgi: int, where: int, targets: int) -> None:
+        cpu.store(self.gicd + GICD_SGIR, where << GICD_SGIR_FILTER_SHIFT | targets << GICD_SGIR_TARGETS_SHIFT | sgi)
+
+    # -- the CPU interface -----------------------------------------------------------------------
+
+    def acknowledge(self, cpu: Port) -> int:
+        """Read IAR, or AIAR when that is for Group 0 alone."""
+        return self.acknowledge_group1(cpu) if self._separate else cpu.load(self.gicc + GICC_IAR)
+
+    def intid(self, iar: int) -> int:
+        """Return it without the CPUID."""
+        return iar & IAR_INTID_MASK
+
+    def sender(self, iar: int) -> int | None:
+        """Return an SGI's CPUID."""
+        return iar >> IAR_CPUID_SHIFT if self.intid(iar) < NR_SGIS else None
+
+    def end(self, cpu: Port, iar: int) -> None:
+        """Write EOIR, or AEOIR, with the CPUID."""
+        if self._separate:
+            self.end_group1(cpu, iar)
+        else:
+            cpu.store(self.gicc + GICC_EOIR, iar)
+
+    def deactivate(self, cpu: Port, iar: int) -> None:
+        """Write DIR."""
+        cpu.store(self.gicc + GICC_DIR, iar)
+
+    def split_end(self, cpu: Port, on: bool) -> None:
+        """Write CTLR.EOImode."""
+        self._control(cpu, GICC_CTLR_EOIMODE, on)
+
+    def acknowledge_group0(self, cpu: Port) -> int:
+        """Read IAR."""
+        return cpu.load(self.gicc + GICC_IAR)
+
+    def end_group0(self, cpu: Port, iar: int) -> None:
+        """Write EOIR."""
+        cpu.store(self.gicc + GICC_EOIR, iar)
+
+    def acknowledge_group1(self, cpu: Port) -> int:
+        """Read AIAR."""
+        return cpu.load(self.gicc + GICC_AIAR)
+
+    def end_group1(self, cpu: Port, iar: int) -> None:
+        """Write AEOIR."""
+        cpu.store(self.gicc + GICC_AEOIR, iar)
+
+    def acknowledge_both(self, cpu: Port, on: bool) -> None:
+        """Write CTLR.AckCtl."""
+        self._control(cpu, GICC_CTLR_ACKCTL, on)
+
+    def enable_group(self, cpu: Port, group: int, on: bool) -> None:
+        """Write CTLR.EnableGrp0 or EnableGrp1."""
+        self._control(cpu, GICC_CTLR_ENABLE_GRP1 if group else GICC_CTLR_ENABLE_GRP0, on)
+
+    def _control(self, cpu: Port, bit: int, on: bool) -> None:
+        control = cpu.load(self.gicc + GICC_CTLR)
+        cpu.store(self.gicc + GICC_CTLR, control | bit if on else control & ~bit)
+
+    def mask(self, cpu: Port, priority: int) -> None:
+        """Write PMR."""
+        cpu.store(self.gicc + GICC_PMR, priority)
+
+    def set_binary_point(self, cpu: Port, point: int) -> None:
+        """Write BPR, which counts from one bit less than a GICv3's BPR1."""
+        cpu.store(self.gicc + GICC_BPR, max(point - 1, 0))
+
+    def running_priority(self, cpu: Port) -> int:
+        """Read RPR."""
+        return cpu.load(self.gicc + GICC_RPR)
+
+    def highest_pending(self, cpu: Port) -> int:
+        """Read HPPIR."""
+        return self.intid(cpu.load(self.gicc + GICC_HPPIR))
+
+    def highest_pending_group1(self, cpu: Port) -> int:
+        """Read AHPPIR."""
+        return self.intid(cpu.load(self.gicc + GICC_AHPPIR))
+
+    # -- one interrupt's state -------------------------------------------------------------------
+
+    def bank(self, cpu: Port, intid: int) -> int:
+        """SGIs and PPIs are banked in the distributor."""
+        return self.gicd

@@ -12,7 +12,10 @@ SPURIOUS: Final = 1023
 def run(guest: Guest, report: Report) -> None:
     """Move one SPI between the groups, and switch off what would signal it."""
     cpu = guest.cpus[-1]
+    for each in guest.cpus:
+        guest.gic.separate_groups(each)
     guest.add_spi(INTID, cpu)
+    guest.gic.set_group(guest.boot, INTID, 1)
     _group0(guest, report, cpu)
     _group_off(guest, report, cpu)
     _distributor_off(guest, report, cpu)

@@ -29,7 +29,7 @@ NORMAL: Final = 0xA0
 class Cpu(Port):
     """One CPU of the guest."""
 
-    __slots__ = ("_board", "_masked", "_running", "acks", "affinity", "handler", "index", "spurious")
+    __slots__ = ("_board", "_masked", "_running", "acks", "affinity", "handler", "index", "senders", "spurious")
 
     def __init__(self, board: Board, index: int, handler: "Callable[[Cpu], None]") -> None:
         """Build a CPU that has not run yet."""
@@ -40,6 +40,7 @@ class Cpu(Port):
         self.affinity = board.affinity(index)
         self.handler = handler  # runs with IRQs masked
         self.acks: list[int] = []  # INTIDs in the order of their acknowledges
+        self.senders: list[int] = []  # who sent the SGIs, where IAR says so
         self.spurious = 0  # acknowledges that gave none
 
     # -- instructions ----------------------------------------------------------------------------
@@ -209,6 +210,9 @@ class Guest:
             cpu.spurious += 1
         else:
             cpu.acks.append(intid)
+            sender = self.gic.sender(iar)
+            if sender is not None:
+                cpu.senders.append(sender)
         return iar
 
     def handle_with(self, handler: Callable[[Cpu], None] | None = None) -> None:
@@ -216,6 +220,7 @@ class Guest:
         for cpu in self.cpus:
             cpu.handler = handler or self.acknowledge_and_end
             cpu.acks.clear()
+            cpu.senders.clear()
             cpu.spurious = 0
 
     def acks(self) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """SGIs to self, to a list of CPUs, to all others: kvm-unit-tests' `ipi`.
 
-Each must be acknowledged exactly once by every CPU it was sent to, and by no other.
+Each must be acknowledged exactly once by every CPU it was sent to, and by no other.  A GICv2 also says who sent it.
 """
 
 from typing import Final
@@ -40,8 +40,10 @@ def expect_acks(guest: Guest, report: Report, targets: list[Cpu]) -> None:
     wrong = [cpu.index for cpu in guest.cpus if any(intid != SGI for intid in cpu.acks)]
     surplus = [cpu.index for cpu in guest.cpus if cpu.acks.count(SGI) > (cpu in targets)]
     spurious = [cpu.index for cpu in guest.cpus if cpu.spurious]
+    deceived = [cpu.index for cpu in guest.cpus if any(sender != guest.sender.index for sender in cpu.senders)]
     report.expect(
-        not (missing or wrong or surplus or spurious),
+        not (missing or wrong or surplus or spurious or deceived),
         RECEIVED,
-        f"CPUs with none: {missing}; too many: {surplus}; a wrong INTID: {wrong}; a spurious one: {spurious}",
+        f"CPUs with none: {missing}; too many: {surplus}; a wrong INTID: {wrong}; a spurious one: {spurious}; "
+        f"a wrong sender: {deceived}",
     )
