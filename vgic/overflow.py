@@ -1,10 +1,9 @@
 """More interrupts than list registers: which of them the guest gets to see.
 
-Room:    between ap_list and run: the whole policy of Linux 6.12, and nothing of it elsewhere.
+Room:    between ap_list and run: Linux 6.12's decisions, when to sort, by what, and what to ask of the hardware.
 Never:   touches a list register or an interrupt.
 
-Linux 6.19 chose another policy (pending before active, EOIcount replayed): it would be a second module with
-these three functions.
+Linux 6.19 decides otherwise (pending before active, EOIcount replayed).  That policy begins here.
 """
 
 from hw.arch import HCR_UIE

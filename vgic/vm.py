@@ -345,7 +345,7 @@ class Vgic:
             return explain(self._dist, intid, vcpu)
 
     def check(self) -> None:
-        """Assert every invariant of the VM's state that must hold between two calls."""
+        """Assert that every interrupt is listed where it thinks it is; for tests of what calls the library."""
         with self._lock:
             for vcpu in self._dist.vcpus:
                 check_ap_list(vcpu)

@@ -197,7 +197,7 @@ class _Igrpen(TrappedRegister):
 
 @final
 class _Ctlr(TrappedRegister):
-    """CBPR and EOImode, and what the host implements; SEIS as the host reports it, which may hide a broken one."""
+    """CBPR and EOImode, and what the host implements."""
 
     def read(self, vcpu: VcpuGic) -> int:
         virt = vcpu.pe.virt
