@@ -30,7 +30,8 @@ from hw.dist3 import DistributorV3
 from hw.gicv import Gicv, RecordedGicv
 from hw.icc import Icc
 from hw.iccregs import READ, WRITE, read_icc, write_icc
-from hw.ich import ICH_REGISTERS, PhysicalDeactivator
+from hw.ich import PhysicalDeactivator
+from hw.ichregs import ICH_REGISTERS
 from hw.icv import Icv
 from hw.memory import Memory
 from hw.pe import Pe

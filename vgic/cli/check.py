@@ -12,7 +12,9 @@ from vgic import VgicError
 from vgic.cli import Subparsers
 from vgic.cli.checks import CHECKS, V2, V3, checks_of
 from vgic.cli.checks.board import GICC_BASE, GICD_BASE, GICR_BASE, Board, BoardV2
-from vgic.cli.checks.gic import Gic, GicV2, GicV3
+from vgic.cli.checks.gic import Gic
+from vgic.cli.checks.gicv2 import GicV2
+from vgic.cli.checks.gicv3 import GicV3
 from vgic.cli.checks.guest import Guest
 from vgic.cli.checks.port import GuestError
 from vgic.cli.checks.report import Report

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from vgic.cli.checks.gic import GicV2
+from vgic.cli.checks.gicv2 import GicV2
 from vgic.cli.checks.guest import Cpu, Guest
 from vgic.cli.checks.port import GuestError
 from vgic.cli.checks.report import Report
