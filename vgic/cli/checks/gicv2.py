@@ -36,11 +36,8 @@ from hw.arch import (
     IAR_INTID_MASK,
     NR_SGIS,
 )
-from vgic.cli.checks.gic import Gic
+from vgic.cli.checks.gic import ALL_OPEN, Gic
 from vgic.cli.checks.port import Port
-
-ALL_OPEN: Final = 0xF0
-"""The priority mask that lets everything through but the lowest two of 32 levels: kvm-unit-tests' choice."""
 
 _SGI_ENABLES: Final = (1 << NR_SGIS) - 1
 _SGI_PRIORITIES: Final = 0xA0A0A0A0

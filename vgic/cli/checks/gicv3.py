@@ -44,11 +44,8 @@ from hw.arch import (
     SGIR_INTID_SHIFT,
     SGIR_IRM,
 )
-from vgic.cli.checks.gic import Gic
+from vgic.cli.checks.gic import ALL_OPEN, Gic
 from vgic.cli.checks.port import GuestError, Port
-
-ALL_OPEN: Final = 0xF0
-"""The priority mask that lets everything through but the lowest two of 32 levels: kvm-unit-tests' choice."""
 
 _ONES: Final = 0xFFFF_FFFF
 _SGI_ENABLES: Final = (1 << NR_SGIS) - 1
