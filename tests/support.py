@@ -3,19 +3,33 @@
 Room:    below every test; knows vgic and hw, no test.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
-from hw import Machine, VirtConfig
-from vgic import Device, Host, Vgic
+from hw import Machine, V2Config, VirtConfig
+from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Vgic
 from vgic.dist import Dist
+from vgic.ids import NR_PRIVATE
 from vgic.irq import Irq
 from vgic.lock import NO_LOCK
 from vgic.locked import LockedVcpu
+from vgic.v2.groups import GROUPS_V2
 from vgic.v3.groups import GROUPS_V3
 from vgic.vcpu import IN_GUEST, PUT, VcpuGic
-from vgic.vm import GICD_BASE, GICR_BASE
+from vgic.vm import GICC_BASE, GICD_BASE, GICR_BASE
 
-__all__ = ["GICD_BASE", "GICR_BASE", "Frozen", "device_of", "freeze", "freeze_irq", "make_vm", "redist_base"]
+__all__ = [
+    "GICC_BASE",
+    "GICD_BASE",
+    "GICR_BASE",
+    "Frozen",
+    "device_of",
+    "freeze",
+    "freeze_irq",
+    "make_v2_vm",
+    "make_vm",
+    "redist_base",
+]
 
 REDIST_STRIDE: Final = 0x2_0000
 
@@ -48,10 +62,37 @@ def make_vm(
     return vm
 
 
+def make_v2_vm(
+    ids: Sequence[int],
+    *,
+    cpus: int,
+    spis: int = 32,
+    gic: V2Config | None = None,
+    virt: VirtConfig | None = None,
+    forwarded: bool = False,
+) -> Vgic:
+    """Return a VM with a GICv2, ready to enter, whose vCPUs have these ids, on a machine of its own with `cpus` CPUs.
+
+    virt       a GICv3 machine, which must have `sre_legacy`; otherwise a GICv2 machine, as `gic` says.
+    forwarded  the GICv2 machine cannot map GICV into the guest: EL2 forwards the accesses.
+    """
+    machine = Machine(cpus=cpus, gic=gic or V2Config()) if virt is None else Machine(cpus=cpus, virt=virt)
+    vm = Vgic(Host(machine, gicv_trap=forwarded), threads=False)
+    for vcpu_id in ids:
+        vm.create_vcpu(vcpu_id)
+    device = vm.create_device(DeviceType.VGIC_V2)
+    device.set_attr(Group.NR_IRQS, 0, spis + NR_PRIVATE)
+    device.set_attr(Group.ADDR, Addr.V2_DIST, GICD_BASE)
+    device.set_attr(Group.ADDR, Addr.V2_CPU, GICC_BASE)
+    device.set_attr(Group.CTRL, CTRL_INIT)
+    return vm
+
+
 def device_of(vm: Vgic) -> Device:
     """Return a handle to the VGIC of a VM that has a vCPU, as another file descriptor for it."""
     vcpu = vm.vcpus[0]
-    return Device(vcpu.dist, GROUPS_V3, vcpu.lock if isinstance(vcpu, LockedVcpu) else NO_LOCK)
+    groups = GROUPS_V2 if vcpu.dist.model is DeviceType.VGIC_V2 else GROUPS_V3
+    return Device(vcpu.dist, groups, vcpu.lock if isinstance(vcpu, LockedVcpu) else NO_LOCK)
 
 
 def redist_base(index: int) -> int:
@@ -79,6 +120,8 @@ def freeze_irq(irq: Irq) -> Frozen:
         irq.sw_resample,
         irq.input_level,
         irq.owner,
+        irq.source,
+        irq.active_source,
     )
 
 
@@ -96,6 +139,7 @@ def _freeze_vcpu(vcpu: VcpuGic) -> Frozen:
         (vcpu.index, vcpu.vcpu_id, vcpu.mpidr, vcpu.has_run, vcpu.used_lrs, vcpu.vi, vcpu.vf),
         (vcpu.pri_bits, vcpu.id_bits_code, vcpu.pendbaser, vcpu.hcr, vcpu.mode == IN_GUEST, vcpu.pe.index),
         None if redist is None else redist.base,
+        (vcpu.sre, None if vcpu.window is None else vcpu.window.base),
         vcpu.rd_slot,
         tuple(irq.intid for irq in vcpu.ap_list),
         tuple(freeze_irq(irq) for irq in vcpu.private),
@@ -107,7 +151,8 @@ def freeze(dist: Dist) -> Frozen:
     """The whole state of a VM, but not which vCPUs outside the guest are loaded: nobody can tell."""
     return (
         (dist.max_vcpus, dist.model, dist.initialized, dist.ready, dist.dead, dist.implementation_rev, dist.nr_spis),
-        (dist.dist_base, dist.enabled, dist.propbaser),
+        (dist.dist_base, dist.cpu_base, dist.enabled, dist.propbaser),
+        dist.model is DeviceType.VGIC_V2 and dist.v2_groups_user_writable,
         tuple((r.index, r.base, r.count, len(r.slots)) for r in dist.regions),
         tuple(freeze_irq(irq) for irq in dist.spis),
         tuple(_freeze_vcpu(vcpu) for vcpu in dist.vcpus),

@@ -4,7 +4,8 @@
     --accesses  accesses by hostile guests (default 1000000)
     --seed      the first seed; each walk has its own (default 1)
 
-Prints a line now and then; a failure prints its seed, the last steps and the walk cut down, and exits with 1.
+Every kind of VM has its turn.  Prints a line now and then; a failure prints its seed, the last steps and the walk cut
+down, and exits with 1.
 """
 
 import argparse
@@ -25,15 +26,17 @@ def say(line: str) -> None:
 
 def campaign(seed: int, steps: int, accesses: int) -> None:
     """Raises WalkError or HostileError."""
-    delivered = overflowed = 0
+    delivered = overflowed = several = 0
     walks = -(-steps // STEPS_A_WALK)
     for n in range(walks):
         pair = seeded(seed + n, STEPS_A_WALK)
         delivered += pair.delivered
         overflowed += pair.model.overflowed
+        several += pair.model.several
         if (n + 1) % WALKS_A_LINE == 0 or n + 1 == walks:
             done = (n + 1) * STEPS_A_WALK
-            say(f"{done} steps, seeds {seed}..{seed + n}: {delivered} delivered, {overflowed} overflows")
+            found = f"{delivered} delivered, {overflowed} overflows, {several} times an SGI from several CPUs"
+            say(f"{done} steps, seeds {seed}..{seed + n}: {found}")
     guests = -(-accesses // ACCESSES_A_GUEST)
     for n in range(guests):
         attack(seed + n, ACCESSES_A_GUEST)

@@ -4,7 +4,7 @@ Room:    beside walk; looks at the state of vgic and hw, changes nothing.
 Holds:   `at_rest` may be asserted whenever no call is in progress, `after_entry` right after a vCPU's entry,
          `after_exit` right after its exit, `after_access` around one access by a guest to its CPU interface.
 
-GICv3 without LPIs: what a rule says of GICv2 sources or of LPIs is asserted to be absent.  The laws about sequences
+Without LPIs: what a rule says of them is asserted to be absent.  The laws about sequences
 of calls are where those calls are made: I21, I30, I31 and I34 in steps_host, I32, I33 and I38 in the comparison with
 the naive model, and with them that no edge is lost in walk.drain.
 """
@@ -19,11 +19,25 @@ from hw.ich import IchState
 from hw.lr import ListReg
 from vgic import Vgic
 from vgic.dist import Dist
-from vgic.ids import DIST_SIZE_V3, NR_PRIVATE, NR_SGIS, PRIORITY_MASK, REDIST_SIZE, UNDEFINED_ADDR
+from vgic.ids import (
+    CPU_SIZE_V2,
+    DIST_SIZE_V2,
+    DIST_SIZE_V3,
+    MAX_VCPUS_V2,
+    NR_PRIVATE,
+    NR_SGIS,
+    PRIORITY_MASK,
+    REDIST_SIZE,
+    UNDEFINED_ADDR,
+    V2,
+)
 from vgic.irq import Irq, oracle
 from vgic.vcpu import IN_GUEST, LOADED, PUT, VcpuGic
 
 _LR_STATE: Final = LR_PENDING | LR_ACTIVE
+_V2_INTID: Final = 0x3FF  # of what a list register names, for a GICv2 guest; above it, who asked for an SGI
+_V2_SOURCE_SHIFT: Final = 10
+_LEAST_URGENT: Final = 0xFF
 
 Stranded = Callable[[Irq], bool]
 """Whether an interrupt became deliverable through something that queues nothing: GICD_CTLR, IROUTER, ICFGR."""
@@ -80,15 +94,42 @@ def private_interrupts_stay_home(dist: Dist) -> None:
 
 
 def fields_are_in_range(dist: Dist) -> None:
-    """I5, I6, I15: priorities have 5 bits, no sources on GICv3, no physical number unless mapped."""
+    """I5, I6, I15: priorities have 5 bits, only a GICv2's SGIs have sources, no physical number unless mapped."""
+    is_v2 = dist.model is V2
     for irq in everything(dist):
         assert 0 <= irq.priority <= 0xFF, f"INTID {irq.intid}: priority {irq.priority:#x}"
         assert not irq.priority & ~PRIORITY_MASK, f"INTID {irq.intid}: priority {irq.priority:#x}"
         assert irq.group in (0, 1), f"INTID {irq.intid}: group {irq.group}"
-        assert not irq.source, f"INTID {irq.intid} has sources on a GICv3"
-        assert not irq.active_source, f"INTID {irq.intid} has an active source on a GICv3"
+        if is_v2 and irq.intid < NR_SGIS:
+            assert 0 <= irq.source <= 0xFF, f"I6: SGI {irq.intid}: sources {irq.source:#x}"
+        else:
+            assert irq.source == irq.active_source == 0, f"I6: INTID {irq.intid} has sources, and is no GICv2's SGI"
         assert 0 <= irq.route <= 0xFFFF_FFFF, f"INTID {irq.intid}: route {irq.route:#x}"
         assert irq.hw or not irq.hwintid, f"INTID {irq.intid} is tied to {irq.hwintid}, and not mapped"
+
+
+def sgis_wait_by_source(dist: Dist) -> None:
+    """I6, I7: a GICv2's SGI is pending exactly while somebody asks for it.
+
+    A vCPU whose id is above 7, possible if it was there before the GICv2, has no bit to ask with.
+    """
+    if max((vcpu.vcpu_id for vcpu in dist.vcpus), default=0) < MAX_VCPUS_V2:
+        for vcpu in dist.vcpus:
+            for irq in vcpu.private[:NR_SGIS]:
+                what = f"vCPU {vcpu.index}, SGI {irq.intid}"
+                assert irq.pending_latch == (irq.source != 0), f"I7: {what}: {irq.pending_latch}, {irq.source:#x}"
+                assert irq.active_source < MAX_VCPUS_V2, f"I6: {what}: active source {irq.active_source}"
+
+
+def targets_follow_masks(dist: Dist) -> None:
+    """I13: a GICv2's SPI goes to the lowest CPU that its mask names, or the first; private ones name their own."""
+    for irq in dist.spis if dist.vcpus else ():
+        lowest = (irq.route & -irq.route).bit_length() - 1 if irq.route else 0
+        assert irq.route < 1 << len(dist.vcpus), f"I13: INTID {irq.intid}: mask {irq.route:#x}"
+        assert irq.target is dist.vcpus[lowest], f"I13: INTID {irq.intid}: mask {irq.route:#x} and another target"
+    if dist.initialized:
+        for vcpu in dist.vcpus:
+            assert all(irq.route == 1 << vcpu.index for irq in vcpu.private), f"I13: vCPU {vcpu.index}'s own mask"
 
 
 def lifecycle_flags_agree(dist: Dist) -> None:
@@ -97,7 +138,13 @@ def lifecycle_flags_agree(dist: Dist) -> None:
     assert len(dist.vcpus) <= dist.max_vcpus <= 512, f"{len(dist.vcpus)} vCPUs"
     if dist.ready:
         assert dist.dist_base != UNDEFINED_ADDR, "ready without a distributor address"
-        assert all(v.redist is not None and v.redist.base != UNDEFINED_ADDR for v in dist.vcpus), "ready, not placed"
+        if dist.model is V2:
+            assert all(v.window is not None and v.window.base == dist.cpu_base for v in dist.vcpus), "ready, no GICV"
+        else:
+            assert all(v.redist is not None and v.redist.base != UNDEFINED_ADDR for v in dist.vcpus), "ready, no GICR"
+    if dist.model is V2:
+        assert len(dist.vcpus) <= MAX_VCPUS_V2, f"I10: {len(dist.vcpus)} vCPUs"
+        assert not any(vcpu.redist for vcpu in dist.vcpus), "I10: a GICv2 with redistributors"
     if dist.initialized:
         assert dist.model is not None, "initialised before created"
         assert len(dist.spis) == dist.nr_spis, f"{len(dist.spis)} SPIs, not {dist.nr_spis}"
@@ -117,7 +164,9 @@ def frames_lie_apart(dist: Dist) -> None:
         if vcpu.redist is not None and vcpu.redist.base != UNDEFINED_ADDR
     ]
     if dist.ready:
-        frames.append((dist.dist_base, DIST_SIZE_V3))
+        frames.append((dist.dist_base, DIST_SIZE_V2 if dist.model is V2 else DIST_SIZE_V3))
+        if dist.model is V2:
+            frames.append((dist.cpu_base, CPU_SIZE_V2))
     frames.sort()
     for (base, size), (after, _) in pairwise(frames):
         assert base + size <= after, f"frames at {base:#x} and {after:#x} overlap"
@@ -143,11 +192,14 @@ def nobody_misses_a_kick(dist: Dist, kicked: Collection[int], stranded: Stranded
     """I20: a vCPU in the guest that has not been shown a deliverable interrupt was asked to leave.
 
     kicked  the indices of vCPUs that were, since their last entry.
-    Not so when it had no room, or when what made it deliverable kicks nobody (`stranded`).
+    Not so when it had no room, or may see nothing less urgent than an SGI that is asked for again, whose list register
+    then asks for the EOI; or when what made it deliverable kicks nobody (`stranded`).
     """
     for vcpu in dist.vcpus:
         if vcpu.mode == IN_GUEST and vcpu.index not in kicked and vcpu.used_lrs < vcpu.nr_lr:
             shown = {irq.intid for irq in vcpu.lr_irqs[: vcpu.used_lrs]}
+            if any(lr.eoi and lr.vintid & _V2_INTID < NR_SGIS for lr in vcpu.pe.virt.lrs):
+                continue
             for irq in vcpu.ap_list:
                 if irq.intid not in shown and oracle(irq) is vcpu:
                     assert stranded(irq), f"vCPU {vcpu.index} runs on, unaware of INTID {irq.intid}"
@@ -175,6 +227,9 @@ def at_rest(vm: Vgic) -> None:
     lifecycle_flags_agree(dist)
     frames_lie_apart(dist)
     nothing_grows(dist)
+    if dist.model is V2:
+        sgis_wait_by_source(dist)
+        targets_follow_masks(dist)
     for pe in vm.host.machine.pes:
         hardware_at_rest(pe)
 
@@ -199,10 +254,11 @@ def after_entry(vcpu: VcpuGic) -> None:
         else:
             _one_list_register(vcpu, lr, vcpu.lr_irqs[i])
     shown = vcpu.lr_irqs[:used]
-    assert len({lr.vintid for lr in lrs[:used]}) == used, "I23: an INTID is in two list registers"
+    assert len({irq.intid for irq in shown}) == used, "I23: an INTID is in two list registers"
     here = [irq for irq in vcpu.ap_list if _at_flush(vcpu, irq, shown) is vcpu]
     assert shown == here[:used], "I27: list registers are not in list order"
-    assert used == min(len(here), nr_lr), f"{used} list registers for {len(here)} interrupts"
+    fits = _not_overtaking(vcpu, here, shown)
+    assert used == min(fits, nr_lr), f"{used} list registers for {len(here)} interrupts, of which {fits} may be shown"
     full = used == nr_lr and shown[-1] is not vcpu.ap_list[-1]
     assert bool(vcpu.hcr & HCR_UIE) == full, f"I28: underflow request {vcpu.hcr & HCR_UIE}, left over {full}"
     _urgent_ones_first(shown, [lr.active for lr in lrs[:used]], here[used:])
@@ -213,16 +269,47 @@ def _at_flush(vcpu: VcpuGic, irq: Irq, shown: Collection[Irq]) -> VcpuGic | None
     return vcpu if irq in shown else oracle(irq)
 
 
+def _not_overtaking(vcpu: VcpuGic, here: list[Irq], shown: list[Irq]) -> int:
+    """I26 of a GICv2: how many of `here` come before something less urgent than an SGI that is asked for again."""
+    several = any(irq.source for irq in shown) or any(
+        irq.source.bit_count() + irq.active > 1 for irq in vcpu.ap_list if irq.source
+    )
+    least_urgent = _LEAST_URGENT
+    for count, irq in enumerate(here):
+        if several and irq.priority > least_urgent:
+            return count
+        if irq.source:
+            least_urgent = irq.priority
+    return len(here)
+
+
+def _one_sgi(lr: ListReg, irq: Irq, what: str) -> None:
+    """I25, I29 of a GICv2's SGI: one request at a time, and the EOI is asked for if there are more."""
+    source = lr.vintid >> _V2_SOURCE_SHIFT
+    assert lr.vintid & _V2_INTID == irq.intid, f"I23: {what}: the list register names {lr.vintid}"
+    assert not (lr.pending and lr.active), f"I25: {what}: active and pending"
+    assert not lr.hw, f"{what}: an SGI with a physical interrupt"
+    assert not (lr.active and source != irq.active_source), f"{what}: active from {irq.active_source}, shown {source}"
+    assert irq.pending_latch == (irq.source != 0), f"I29: {what}: latch {irq.pending_latch}, sources {irq.source:#x}"
+    assert lr.eoi == (irq.source != 0), f"{what}: EOI request is {lr.eoi}, sources left {irq.source:#x}"
+    lower = irq.source & (1 << source) - 1
+    assert not (lr.pending and lower), f"{what}: shown from {source}, before {lower:#x}"
+
+
 def _one_list_register(vcpu: VcpuGic, lr: ListReg, irq: Irq) -> None:
     what = f"vCPU {vcpu.index}, INTID {irq.intid}"
     linked = irq.hw and not irq.sw_resample
+    sgi_v2 = irq.intid < NR_SGIS and vcpu.dist.model is V2
     assert lr.pending or lr.active, f"I22: {what}: a used list register is invalid"
-    assert lr.vintid == irq.intid, f"I23: {what}: the list register names {lr.vintid}"
+    assert sgi_v2 or lr.vintid == irq.intid, f"I23: {what}: the list register names {lr.vintid}"
     assert irq.queued_on is vcpu, f"I23: {what}: not listed here"
     assert not (lr.hw and lr.eoi), f"I24: {what}: HW and EOI"
     assert not (lr.pending and lr.active and (irq.level or linked)), f"I25: {what}: active and pending"
     assert lr.active == irq.active, f"{what}: active is {irq.active}, in the list register {lr.active}"
     assert (lr.priority, lr.group) == (irq.priority, irq.group), f"{what}: stale priority or group"
+    if sgi_v2:
+        _one_sgi(lr, irq, what)
+        return
     assert (lr.hw, lr.pintid) == (linked, irq.hwintid if linked else 0), f"{what}: wrong physical interrupt"
     assert lr.eoi == (irq.level and not linked), f"{what}: EOI request is {lr.eoi}"
     if lr.pending:
@@ -278,7 +365,7 @@ def after_access(before: IchState, after: IchState) -> None:
 def after_acknowledge(before: IchState, after: IchState, intid: int, running_before: int, running_now: int) -> None:
     """hw I3, I4: an acknowledge takes one pending list register and raises the running priority."""
     taken = [(was, now) for was, now in zip(before.lrs, after.lrs, strict=True) if was != now]
-    if intid == 1023:
+    if intid in (1022, 1023):  # 1022: a GICv2's group 1, which IAR leaves to AIAR
         assert before == after, "hw I3: a spurious acknowledge changed something"
         return
     assert len(taken) == 1, "hw I3: not one list register"

@@ -1,6 +1,7 @@
-"""A naive GICv3: what KVM lets a guest see of its interrupts, without list registers, order or limits.
+"""A naive GIC: what KVM lets a guest see of its interrupts, without list registers, order or limits.
 
-Room:    beside the library, written from its specification; `walk` drives both and compares.
+Room:    beside the library, written from its specification; `walk` drives both and compares.  As it stands, a GICv3;
+         naive_v2 changes what a GICv2 does differently.
 Owns:    one Line for each interrupt, one Guest for each vCPU.
 Never:   reads the library's state, but for `peek`: which interrupts won when they did not all fit.
 Holds:   a line is shown to a guest only while that guest runs; what it was shown is all it can acknowledge or end.
@@ -9,7 +10,7 @@ KVM's quirks are the model's rules: a line is delivered only once it has been no
 it deliverable without a notice (GICD_CTLR, IROUTER, ICFGR) strands it; an active line stays where it is listed;
 a latched active level interrupt forgets the latch when it ends; what another vCPU changes is seen at the next entry."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple, final
 
@@ -53,6 +54,7 @@ class Line:
 
     __slots__ = (
         "active",
+        "active_source",
         "enabled",
         "group",
         "home",
@@ -65,6 +67,7 @@ class Line:
         "owner",
         "priority",
         "route",
+        "sources",
         "stranded",
         "target",
     )
@@ -79,6 +82,8 @@ class Line:
         self.active = False
         self.priority = 0
         self.group = 1
+        self.sources = 0  # a GICv2's SGI: which CPUs ask for it; pending exactly while there are some
+        self.active_source = 0
         self.target = target
         self.route = 0 if home is None else home.affinity
         self.listed: Guest | None = None  # who noticed it
@@ -89,18 +94,27 @@ class Line:
     def pending(self) -> bool:
         return self.latch or (self.level and self.line)
 
+    def asks_again(self) -> bool:
+        """Whether it waits for more than one acknowledge: an SGI from several CPUs, or active and asked for anew."""
+        return self.sources.bit_count() + self.active > 1 and self.sources != 0
+
     def waiting(self) -> bool:
         """Something an acknowledge could take, when the guest is next entered."""
         return self.enabled and self.pending() and not self.active
 
 
-@final
 class Guest(Interface):
-    """One vCPU: its private interrupts, what it has been given, where it runs, and its CPU interface."""
+    """One vCPU: its private interrupts, what it has been given, where it runs, and its CPU interface.
 
-    def __init__(self, index: int, affinity: int, cpu: int, pri_bits: int, pre_bits: int, trapped: bool) -> None:
+    trapped  the CPU interface is KVM's emulation at EL2, which differs from the hardware's in a few places.
+    """
+
+    def __init__(
+        self, index: int, vcpu_id: int, affinity: int, cpu: int, pri_bits: int, pre_bits: int, trapped: bool
+    ) -> None:
         super().__init__(pri_bits, pre_bits, trapped)
         self.index = index
+        self.vcpu_id = vcpu_id
         self.affinity = affinity
         self.cpu = cpu
         self.running = False
@@ -112,32 +126,17 @@ class Guest(Interface):
         self.private = [Line(intid, self, self) for intid in range(FIRST_SPI)]
 
 
-@final
 class Naive:
     """The interrupts and vCPUs of one VM.
 
     lrs      the only trace of list registers: as many interrupts as this are shown, and if more want to be,
     peek     tells which the library took, by vCPU index; the choice must be a legal one.
-    trapped  the CPU interface is KVM's emulation at EL2, which differs from the hardware's in a few places.
     """
 
-    def __init__(
-        self,
-        affinities: list[int],
-        cpus: int,
-        nr_spis: int,
-        lrs: int,
-        pri_bits: int,
-        pre_bits: int,
-        trapped: bool,
-        peek: Callable[[int], set[int]],
-    ) -> None:
+    def __init__(self, guests: Sequence[Guest], nr_spis: int, lrs: int, peek: Callable[[int], set[int]]) -> None:
         self.enabled = False
-        self.guests = [
-            Guest(index, affinity, index % cpus, pri_bits, pre_bits, trapped)
-            for index, affinity in enumerate(affinities)
-        ]
-        self.spis = [Line(FIRST_SPI + n, None, self.guests[0]) for n in range(nr_spis)]
+        self.guests = guests
+        self.spis = [Line(FIRST_SPI + n, None, guests[0]) for n in range(nr_spis)]
         self.holders: dict[int, Guest] = {}
         self.lrs = lrs
         self.peek = peek
@@ -145,6 +144,7 @@ class Naive:
         self.completed: list[int] = []  # SPIs whose completion was told, in no order that matters
         self.phys_active: dict[PhysKey, bool] = {}
         self.overflowed = 0  # entries at which not everything fitted
+        self.several = 0  # entries at which an SGI waited from several CPUs
 
     # Who gets an interrupt, and when it is noticed
 
@@ -190,29 +190,45 @@ class Naive:
         """Show a vCPU what it may acknowledge or end until it leaves the guest."""
         guest.entered = True
         lines = [line for line in guest.listed.values() if self.wanted(line) is guest]
-        if len(lines) > self.lrs:
+        several = any(line.asks_again() for line in guest.listed.values())
+        self.overflowed += len(lines) > self.lrs
+        self.several += several
+        if several or len(lines) > self.lrs:
             lines = self._winners(guest, lines)
         for line in lines:
-            mapping = line.mapping
-            host_irq = None if mapping is None or mapping.soft else mapping.host_irq
-            pending = line.pending() and not (line.active and (line.level or host_irq is not None))
-            notify = line.level and host_irq is None
-            guest.shown[line.intid] = Shown(pending, line.active, line.priority, line.group, host_irq, notify)
+            guest.shown[line.intid] = self.show(line)
             line.stranded = False
-            if pending:
-                if not line.level:
-                    line.latch = False
-                elif mapping is not None:
-                    line.line = False
+
+    def show(self, line: Line) -> Shown:
+        """Hand an interrupt to the guest: what went in is no longer here."""
+        mapping = line.mapping
+        host_irq = None if mapping is None or mapping.soft else mapping.host_irq
+        pending = line.pending() and not (line.active and (line.level or host_irq is not None))
+        if pending:
+            if not line.level:
+                line.latch = False
+            elif mapping is not None:
+                line.line = False
+        return Shown(pending, line.active, line.priority, line.group, host_irq, line.level and host_irq is None)
 
     def _winners(self, guest: Guest, lines: list[Line]) -> list[Line]:
-        """More interrupts than list registers: active ones first, then the most urgent; else any choice is legal."""
-        self.overflowed += 1
+        """More interrupts than list registers: active ones first, then the most urgent; else any choice is legal.
+
+        Nothing less urgent is shown beside an SGI that asks again, so that no request of it is overtaken.
+        """
         taken = self.peek(guest.index)
         shown = [line for line in lines if line.intid in taken]
         left = [line for line in lines if line.intid not in taken]
         where = f"vCPU {guest.index}: {sorted(taken)} shown of {sorted(line.intid for line in lines)}"
-        assert len(shown) == len(taken) == self.lrs, f"{where}: not deliverable, or not as many as fit"
+        again = [line for line in shown if line.asks_again()]
+        limits = [line.priority for line in again if not line.active]
+        limits += [max((line.priority for line in again if line.active), default=IDLE)]
+        assert all(line.active or line.priority <= min(limits) for line in shown), f"{where}: overtakes an SGI"
+        assert len(shown) == len(taken) <= self.lrs, f"{where}: not deliverable, or more than fit"
+        if left and len(taken) < self.lrs:
+            still_active = [line.priority for line in left if line.active]
+            following = max(still_active) if still_active else min(line.priority for line in left)
+            assert following > min((line.priority for line in again), default=IDLE), f"{where}: there was room"
         if any(line.active for line in left):
             assert all(line.active for line in shown), f"{where}: an active interrupt was left out for a pending one"
         worst = max((line.priority for line in shown if not line.active), default=0)
@@ -230,6 +246,9 @@ class Naive:
                     self.inject(line, False, None)
             ended = line.active and not shown.active
             line.active = shown.active
+            if shown.source is not None:
+                line.active_source = shown.source if shown.active else line.active_source
+                line.sources |= shown.pending << shown.source
             if not line.level:
                 line.latch = line.latch or shown.pending
             else:

@@ -6,6 +6,7 @@ Holds:   what it was shown has no order: of interrupts with the same priority an
 
 `trapped` is KVM's emulation at EL2, which differs from the hardware in three places: it compares the running
 priority unmasked, drops group 1's of two equal active priorities, and takes 1020..1023 for INTIDs like any other.
+What a GICv2's interface does otherwise is in naive_v2.
 """
 
 from typing import Final, final
@@ -19,10 +20,17 @@ FIRST_SPECIAL: Final = 1020
 class Shown:
     """What a guest was shown of an interrupt at its entry; acknowledges and ends change `pending` and `active`."""
 
-    __slots__ = ("active", "group", "host_irq", "notify", "pending", "priority")
+    __slots__ = ("active", "group", "host_irq", "notify", "pending", "priority", "source")
 
     def __init__(
-        self, pending: bool, active: bool, priority: int, group: int, host_irq: int | None, notify: bool
+        self,
+        pending: bool,
+        active: bool,
+        priority: int,
+        group: int,
+        host_irq: int | None = None,
+        notify: bool = False,
+        source: int | None = None,
     ) -> None:
         self.pending = pending
         self.active = active
@@ -30,6 +38,7 @@ class Shown:
         self.group = group
         self.host_irq = host_irq  # the physical interrupt that ends with it
         self.notify = notify  # somebody wants to hear when it is completed
+        self.source = source  # which CPU's request this is: a GICv2's SGI
 
 
 class Interface:
@@ -51,8 +60,28 @@ class Interface:
     def set_bpr(self, group: int, value: int) -> None:
         self.bpr[group] = max(value & 7, 7 + group - self.pre_bits)
 
+    def write_bpr(self, group: int, value: int) -> None:
+        """BPR<group>."""
+        if not group or not self.cbpr:
+            self.set_bpr(group, value)
+
     def read_bpr(self, group: int) -> int:
         return min(self.bpr[0] + 1, 7) if group and self.cbpr else self.bpr[group]
+
+    def write_control(self, value: int) -> None:
+        """CTLR."""
+        self.cbpr, self.eoimode = value & 1 == 1, value & 2 == 2
+
+    def read_control(self) -> int:
+        """The fields of CTLR that can change."""
+        return self.cbpr | self.eoimode << 1
+
+    def write_ap(self, group: int, value: int) -> None:
+        """AP<group>R0: the 32 most urgent levels."""
+        self.ap[group] = self.ap[group] >> 32 << 32 | value
+
+    def read_ap(self, group: int) -> int:
+        return self.ap[group] & 0xFFFF_FFFF
 
     def _mask(self, group: int, trapped: bool) -> int:
         """The priority bits of a group that take part in preemption."""

@@ -9,9 +9,10 @@ An event is one call by the VMM or one access by a guest: `settle` after each.
 """
 
 from collections.abc import Hashable
+from enum import Enum
 from typing import Final, NamedTuple, final
 
-from hw import VirtConfig
+from hw import Pe, VirtConfig
 from hw.arch import (
     FIRST_SPI,
     GICD_CTLR,
@@ -33,17 +34,20 @@ from hw.arch import (
     ICC_DIR_EL1,
     ICC_EOIR0_EL1,
     ICC_EOIR1_EL1,
+    ICC_HPPIR0_EL1,
+    ICC_HPPIR1_EL1,
     ICC_IAR0_EL1,
     ICC_IAR1_EL1,
     ICC_IGRPEN0_EL1,
     ICC_IGRPEN1_EL1,
     ICC_PMR_EL1,
+    ICC_RPR_EL1,
 )
 from tests.support import GICD_BASE, device_of, make_vm, redist_base
 from tests.walk import invariants
 from tests.walk.naive import ACTIVE_BANKS, Bank, Guest, Line, Mapping, Naive
-from tests.walk.naive_cpu import SPURIOUS
-from vgic import Vcpu
+from tests.walk.naive_cpu import FIRST_SPECIAL, SPURIOUS
+from vgic import Group, Vcpu, Vgic
 from vgic.irq import Irq
 from vgic.vcpu import IN_GUEST
 
@@ -77,11 +81,48 @@ BANK_OFFSETS: Final[dict[Bank, int]] = {
     Bank.ACTIVATE: GICD_ISACTIVER,
     Bank.DEACTIVATE: GICD_ICACTIVER,
 }
-IAR: Final = (ICC_IAR0_EL1, ICC_IAR1_EL1)
-EOIR: Final = (ICC_EOIR0_EL1, ICC_EOIR1_EL1)
-BPR: Final = (ICC_BPR0_EL1, ICC_BPR1_EL1)
 IGRPEN: Final = (ICC_IGRPEN0_EL1, ICC_IGRPEN1_EL1)
-AP: Final = (ICC_AP0R0_EL1, ICC_AP1R0_EL1)
+INTID_MASK: Final = 0x3FF
+SOURCE_SHIFT: Final = 10  # in what a list register and an acknowledge show of a GICv2's SGI
+
+
+class Registers(NamedTuple):
+    """How a guest names the registers of its CPU interface; pairs are for group 0 and group 1."""
+
+    iar: tuple[int, int]
+    eoir: tuple[int, int]
+    hppir: tuple[int, int]
+    bpr: tuple[int, int]
+    ap: tuple[int, int]
+    ap_step: int  # from one of a group's active-priority registers to the next
+    pmr: int
+    rpr: int
+    ctlr: int
+    ctlr_mask: int  # what can be written
+    dir: int
+
+
+SYSTEM_REGISTERS: Final = Registers(
+    iar=(ICC_IAR0_EL1, ICC_IAR1_EL1),
+    eoir=(ICC_EOIR0_EL1, ICC_EOIR1_EL1),
+    hppir=(ICC_HPPIR0_EL1, ICC_HPPIR1_EL1),
+    bpr=(ICC_BPR0_EL1, ICC_BPR1_EL1),
+    ap=(ICC_AP0R0_EL1, ICC_AP1R0_EL1),
+    ap_step=1,
+    pmr=ICC_PMR_EL1,
+    rpr=ICC_RPR_EL1,
+    ctlr=ICC_CTLR_EL1,
+    ctlr_mask=3,
+    dir=ICC_DIR_EL1,
+)
+
+
+class Kind(Enum):
+    """The GIC that the guest sees, and the host's."""
+
+    V3 = "GICv3"
+    V2 = "GICv2 on a GICv2 host"
+    V2_ON_V3 = "GICv2 on a GICv3 host"
 
 
 class Setup(NamedTuple):
@@ -92,10 +133,11 @@ class Setup(NamedTuple):
     lrs: int = 4
     pri_bits: int = 5
     pre_bits: int = 5
-    trapped: bool = False  # KVM emulates the CPU interface
-    spread: bool = False  # the vCPUs are in several clusters
+    trapped: bool = False  # KVM emulates the CPU interface, or forwards a GICv2's
+    spread: bool = False  # the vCPUs are in several clusters, or have a GICv2's ids in no order
     booted: bool = True  # the guest has enabled everything, and made some SPIs level
     tied: bool = False  # physical interrupts stand behind some
+    kind: Kind = Kind.V3
 
     def affinities(self) -> list[int]:
         return [n << 8 | n % 2 if self.spread else n for n in range(self.vcpus)]
@@ -115,29 +157,22 @@ class Wires:
         self.high[(vcpu if intid < FIRST_SPI else DIST, intid)] = level
 
 
-@final
 class Pair:
-    """The two, and what has happened between them."""
+    """The two, and what has happened between them.  As it stands for a GICv3; pair_v2 has what a GICv2 does otherwise.
+
+    registers  how the guest names those of its CPU interface.
+    assigned   the banks that user space writes as a whole, 0 as much as 1.
+    """
+
+    registers = SYSTEM_REGISTERS
+    assigned: tuple[Bank, ...] = (Bank.GROUP, Bank.PEND)
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        affinities = setup.affinities()
-        self.vm = make_vm(
-            setup.vcpus,
-            cpus=setup.cpus,
-            spis=NR_SPIS,
-            virt=VirtConfig(n_lr=setup.lrs, pri_bits=setup.pri_bits, pre_bits=setup.pre_bits),
-            trapped=setup.trapped,
-            affinities=affinities,
-        )
+        self.vm = self.build()
         self.dist = self.vm.vcpus[0].dist
         self.device = device_of(self.vm)
-        self.model = Naive(
-            affinities, setup.cpus, NR_SPIS, setup.lrs, setup.pri_bits, setup.pre_bits, setup.trapped, self.peek
-        )
-        for guest in self.model.guests:
-            for line in guest.private:
-                line.route = guest.index  # from init, when every vCPU had the affinity that its id gives it
+        self.model = self.build_model()
         self.pairs = list(zip(invariants.everything(self.dist), self.model.lines(), strict=True))
         self.played = [(irq, line) for irq, line in self.pairs if irq.intid in (SPIS if line.home is None else PRIVATE)]
         self.wires = Wires()
@@ -148,7 +183,8 @@ class Pair:
         self.kicks: set[int] = set()  # vCPUs kicked by the library, in this event
         self.kicked: set[int] = set()  # since their last entry
         self.vm.kick = self.kicks.add
-        self.acked: list[list[tuple[int, int]]] = [[] for _ in affinities]  # by vCPU: (group, INTID), oldest first
+        # by vCPU, oldest first: group, and what the acknowledge gave
+        self.acked: list[list[tuple[int, int]]] = [[] for _ in self.vm.vcpus]
         self.owners: dict[int, Hashable] = {}
         self.delivered = 0
         self.events = 0
@@ -162,9 +198,31 @@ class Pair:
             for intid in TIED[1:-1] if setup.tied else ():
                 self.tie(self.model.guests[-1], intid, False)
 
+    def build(self) -> Vgic:
+        setup = self.setup
+        return make_vm(
+            setup.vcpus,
+            cpus=setup.cpus,
+            spis=NR_SPIS,
+            virt=VirtConfig(n_lr=setup.lrs, pri_bits=setup.pri_bits, pre_bits=setup.pre_bits),
+            trapped=setup.trapped,
+            affinities=setup.affinities(),
+        )
+
+    def build_model(self) -> Naive:
+        setup = self.setup
+        guests = [
+            Guest(index, index, affinity, index % setup.cpus, setup.pri_bits, setup.pre_bits, setup.trapped)
+            for index, affinity in enumerate(setup.affinities())
+        ]
+        for guest in guests:
+            for line in guest.private:
+                line.route = guest.index  # from init, when every vCPU had the affinity that its id gives it
+        return Naive(guests, NR_SPIS, setup.lrs, self.peek)
+
     def peek(self, index: int) -> set[int]:
         """Which interrupts the library chose when not all fitted."""
-        return {lr.vintid for lr in self.vm.vcpus[index].pe.virt.lrs if lr.pending or lr.active}
+        return {lr.vintid & INTID_MASK for lr in self.vm.vcpus[index].pe.virt.lrs if lr.pending or lr.active}
 
     def hear(self, intid: int) -> None:
         """A device hears that its interrupt was completed."""
@@ -184,6 +242,28 @@ class Pair:
         if frame == DIST:
             return GICD_BASE + 4, self.model.spis
         return redist_base(frame) + GICR_SGI_BASE, self.model.guests[frame].private
+
+    def reachable(self, guest: Guest, frame: int) -> int:
+        """The frame that a guest gets at when it wants `frame`."""
+        return frame
+
+    def user_word(self, frame: int, bank: Bank) -> tuple[Group, int]:
+        """How user space names the word of `word`."""
+        if frame == DIST:
+            return Group.DIST_REGS, BANK_OFFSETS[bank] + 4
+        return Group.REDIST_REGS, GICR_SGI_BASE + BANK_OFFSETS[bank] | self.model.guests[frame].affinity << 32
+
+    def user_dist_control(self) -> int:
+        """The attribute, of DIST_REGS, of GICD_CTLR."""
+        return GICD_CTLR
+
+    def get(self, guest: Guest, register: int) -> int:
+        """The guest reads a register of its CPU interface."""
+        return self.vcpu(guest).mrs(register)
+
+    def put(self, guest: Guest, register: int, value: int) -> None:
+        """The guest writes a register of its CPU interface."""
+        assert self.vcpu(guest).msr(register, value)
 
     # Comparison
 
@@ -217,7 +297,7 @@ class Pair:
         virt = vcpu.pe.virt
         got = {lr.vintid: (lr.pending, lr.active, lr.priority, lr.group) for lr in virt.lrs if lr.pending or lr.active}
         wanted = {
-            intid: (shown.pending, shown.active, shown.priority, shown.group)
+            intid | (shown.source or 0) << SOURCE_SHIFT: (shown.pending, shown.active, shown.priority, shown.group)
             for intid, shown in guest.shown.items()
             if shown.pending or shown.active
         }
@@ -236,7 +316,7 @@ class Pair:
         self.model.completed.clear()
         machine = self.vm.host.machine
         for (cpu, host_irq), active in self.model.phys_active.items():
-            now = (machine.dist if cpu < 0 else machine.pes[cpu].redist).irq(host_irq).active
+            now = (machine.dist if cpu < 0 else machine.pes[cpu].private).irq(host_irq).active
             assert now == active, f"physical interrupt {host_irq} of CPU {cpu}: active is {now}, expected {active}"
 
     # Events that several steps have
@@ -269,27 +349,34 @@ class Pair:
         self.settle()
 
     def acknowledge(self, guest: Guest, group: int) -> int:
-        vcpu = self.vcpu(guest)
-        virt = vcpu.pe.virt
+        """Read IAR<group>; returns what it gives."""
+        pe = self.vcpu(guest).pe
+        virt = pe.virt
         before, running = virt.snapshot(), virt.rpr()
-        asserted = virt.virq() if group else virt.vfiq()
-        intid = vcpu.mrs(IAR[group])
+        answers = self.answers(pe, group)
+        intid = self.get(guest, self.registers.iar[group])
         possible = guest.acknowledgeable(group)
         assert intid in possible, f"vCPU {guest.index}: IAR{group} gave {intid}, the naive model {sorted(possible)}"
-        assert self.setup.trapped or (intid != SPURIOUS) == asserted, f"hw I3: IAR{group} gave {intid}, line {asserted}"
+        assert (intid != SPURIOUS) in answers, f"hw I3: IAR{group} gave {intid}, by the lines {answers}"
         guest.acknowledge(intid)
         invariants.after_access(before, virt.snapshot())
         invariants.after_acknowledge(before, virt.snapshot(), intid, running, virt.rpr())
-        if intid != SPURIOUS:
+        if intid & INTID_MASK < FIRST_SPECIAL:
             self.delivered += 1
             self.acked[guest.index].append((group, intid))
         self.settle()
         return intid
 
+    def answers(self, pe: Pe, group: int) -> tuple[bool, ...]:
+        """Whether IAR<group> gives an interrupt, as far as the lines tell."""
+        if self.setup.trapped:
+            return (False, True)
+        return (pe.virt.virq() if group else pe.virt.vfiq(),)
+
     def end(self, guest: Guest, group: int, intid: int) -> None:
         vcpu = self.vcpu(guest)
         before = vcpu.pe.virt.snapshot()
-        assert vcpu.msr(EOIR[group], intid)
+        self.put(guest, self.registers.eoir[group], intid)
         self.model.end(guest, group, intid)
         invariants.after_access(before, vcpu.pe.virt.snapshot())
         self.settle()
@@ -297,7 +384,7 @@ class Pair:
     def deactivate(self, guest: Guest, intid: int) -> None:
         vcpu = self.vcpu(guest)
         before = vcpu.pe.virt.snapshot()
-        assert vcpu.msr(ICC_DIR_EL1, intid)
+        self.put(guest, self.registers.dir, intid)
         self.model.deactivate(guest, intid)
         invariants.after_access(before, vcpu.pe.virt.snapshot())
         self.settle()
@@ -306,7 +393,7 @@ class Pair:
         """A whole interrupt handler, of the group whose line is up; returns what it served."""
         group = self.asserted_group(guest)
         intid = self.acknowledge(guest, group)
-        if intid != SPURIOUS:
+        if intid & INTID_MASK < FIRST_SPECIAL:
             self.acked[guest.index].pop()
             self.end(guest, group, intid)
             if guest.eoimode:
@@ -314,28 +401,33 @@ class Pair:
         return intid
 
     def asserted_group(self, guest: Guest) -> int:
-        """vFIQ is group 0's."""
+        """Whose acknowledge takes what is signalled: vFIQ is group 0's."""
         return 0 if self.vcpu(guest).pe.virt.vfiq() else 1
 
     def set_mask(self, guest: Guest, value: int) -> None:
-        assert self.vcpu(guest).msr(ICC_PMR_EL1, value)
+        self.put(guest, self.registers.pmr, value)
         guest.pmr = value & guest.pri_mask
         self.settle()
 
     def set_group(self, guest: Guest, group: int, enabled: bool) -> None:
-        assert self.vcpu(guest).msr(IGRPEN[group], int(enabled))
+        self.put(guest, IGRPEN[group], int(enabled))
         guest.enabled[group] = enabled
         self.settle()
 
     def set_control(self, guest: Guest, value: int) -> None:
-        assert self.vcpu(guest).msr(ICC_CTLR_EL1, value)
-        guest.cbpr, guest.eoimode = value & 1 == 1, value & 2 == 2
+        self.put(guest, self.registers.ctlr, value)
+        guest.write_control(value)
+        self.settle()
+
+    def set_binary_point(self, guest: Guest, group: int, value: int) -> None:
+        self.put(guest, self.registers.bpr[group], value)
+        guest.write_bpr(group, value)
         self.settle()
 
     def set_active_priorities(self, guest: Guest, group: int, value: int) -> None:
         """AP<group>R0, which lays down what has been dropped of the 32 most urgent levels."""
-        assert self.vcpu(guest).msr(AP[group], value)
-        guest.ap[group] = guest.ap[group] >> 32 << 32 | value
+        self.put(guest, self.registers.ap[group], value)
+        guest.write_ap(group, value)
         self.settle()
 
     def write_bank(self, guest: Guest, bank: Bank, frame: int, value: int) -> None:
@@ -379,11 +471,14 @@ class Pair:
         invariants.after_entry(self.vcpu(guest))
         self.settle()
 
+    def drained(self) -> None:
+        """Whatever else must hold when every guest has taken all it has."""
+
     def recover(self, guest: Guest) -> None:
         """Enable everything and end whatever is active, as a kernel does that boots, so that nothing hides anything."""
-        for group, register in enumerate(AP):
+        for group, register in enumerate(self.registers.ap):
             for n in range(1 << guest.pre_bits - 5):
-                assert self.vcpu(guest).msr(register + n, 0)
+                self.put(guest, register + n * self.registers.ap_step, 0)
             guest.ap[group] = 0
         self.acked[guest.index].clear()
         self.set_mask(guest, MASK_NOTHING)
@@ -404,14 +499,17 @@ def _compare_line(irq: Irq, line: Line) -> None:
         irq.hw,
         None if target is None else target.index,
         None if listed is None else listed.index,
+        (irq.source, irq.active_source),
     )
     wanted = (
         (line.latch, line.line, line.active, line.enabled, line.level, line.priority, line.group, line.route),
         line.mapping is not None,
         None if line.target is None else line.target.index,
         None if line.listed is None else line.listed.index,
+        (line.sources, line.active_source),
     )
     assert got == wanted, (
         f"INTID {irq.intid}: the library has {got}, the naive model {wanted} "
-        "(latch, line, active, enabled, level, priority, group, route), mapped, target, listed on"
+        "(latch, line, active, enabled, level, priority, group, route), mapped, target, listed on, "
+        "(sources, active source)"
     )

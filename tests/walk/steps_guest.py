@@ -9,11 +9,6 @@ from hw.arch import (
     GICD_IPRIORITYR,
     GICD_IROUTER,
     ICC_ASGI1R_EL1,
-    ICC_CTLR_EL1,
-    ICC_HPPIR0_EL1,
-    ICC_HPPIR1_EL1,
-    ICC_PMR_EL1,
-    ICC_RPR_EL1,
     ICC_SGI0R_EL1,
     ICC_SGI1R_EL1,
     ISR_EL1,
@@ -23,11 +18,10 @@ from hw.arch import (
 from tests.support import GICD_BASE
 from tests.walk.naive import ACTIVE_BANKS, PRIORITY_BITS, Bank, Guest
 from tests.walk.naive_cpu import SPURIOUS
-from tests.walk.pair import AP, BANK_OFFSETS, BPR, DIST, NR_SPIS, PPIS, SGIS, SPIS, SPIS_A_CONFIG_WORD, Pair
+from tests.walk.pair import BANK_OFFSETS, DIST, NR_SPIS, PPIS, SGIS, SPIS, SPIS_A_CONFIG_WORD, Pair
 from tests.walk.steps_host import BANKS, MASKS, WIRED, Doing, bits, some_frame
 
 PRIORITIES: Final = (0xA0, 0x80, 0xA8, 0x88, 0x00, 0xF8, 0x40, 0x07)
-HPPIR: Final = (ICC_HPPIR0_EL1, ICC_HPPIR1_EL1)
 SGIR: Final = ((ICC_SGI1R_EL1, True), (ICC_SGI0R_EL1, False), (ICC_ASGI1R_EL1, False), (ICC_SGI1R_EL1, True))
 
 
@@ -91,10 +85,7 @@ def control(pair: Pair, a: int, b: int, c: int) -> None:
     elif which in (1, 2):
         pair.set_group(guest, which - 1, c & 15 != 0)
     elif which in (3, 4):
-        assert pair.vcpu(guest).msr(BPR[which - 3], c & 0xF)
-        if which == 3 or not guest.cbpr:
-            guest.set_bpr(which - 3, c)
-        pair.settle()
+        pair.set_binary_point(guest, which - 3, c & 0xF)
     elif which == 5:
         pair.set_control(guest, c)
     else:
@@ -109,15 +100,15 @@ def look(pair: Pair, a: int, b: int, c: int) -> None:
     guest = running(pair, a)
     if guest is None:
         return
-    vcpu, group = pair.vcpu(guest), c & 1
-    isr = vcpu.mrs(ISR_EL1)
+    registers, group = pair.registers, c & 1
+    isr = pair.vcpu(guest).mrs(ISR_EL1)
     reads: tuple[tuple[str, object, object], ...] = (
-        ("HPPIR", vcpu.mrs(HPPIR[group]) in guest.highest_pending(group), True),
-        ("RPR", vcpu.mrs(ICC_RPR_EL1), guest.running_priority()),
-        ("PMR", vcpu.mrs(ICC_PMR_EL1), guest.pmr),
-        ("BPR", vcpu.mrs(BPR[group]), guest.read_bpr(group)),
-        ("CTLR", vcpu.mrs(ICC_CTLR_EL1) & 3, guest.cbpr | guest.eoimode << 1),
-        ("AP", vcpu.mrs(AP[group]), guest.ap[group] & 0xFFFF_FFFF),
+        ("HPPIR", pair.get(guest, registers.hppir[group]) in guest.highest_pending(group), True),
+        ("RPR", pair.get(guest, registers.rpr), guest.running_priority()),
+        ("PMR", pair.get(guest, registers.pmr), guest.pmr),
+        ("BPR", pair.get(guest, registers.bpr[group]), guest.read_bpr(group)),
+        ("CTLR", pair.get(guest, registers.ctlr) & registers.ctlr_mask, guest.read_control()),
+        ("AP", pair.get(guest, registers.ap[group]), guest.read_ap(group)),
         ("ISR", (isr & ISR_I != 0, isr & ISR_F != 0) in guest.lines_up(), True),
     )
     for name, got, expected in reads:
@@ -148,7 +139,7 @@ def bank(pair: Pair, a: int, b: int, c: int) -> None:
     if guest is None:
         return
     which = BANKS[(b >> 5) % len(BANKS)]
-    frame, pool = some_frame(pair, b)
+    frame, pool = some_frame(pair, b, guest)
     value = bits(pool, c)
     if which is Bank.GROUP and value != c:  # an assignment: change one bit
         value ^= pair.model.read_bank(which, pair.word(frame)[1], False)
@@ -161,7 +152,7 @@ def read(pair: Pair, a: int, b: int, c: int) -> None:
     if guest is None:
         return
     which = BANKS[(b >> 5) % len(BANKS)]
-    frame, _ = some_frame(pair, b)
+    frame, _ = some_frame(pair, b, guest)
     base, lines = pair.word(frame)
     got = pair.vcpu(guest).read(base + BANK_OFFSETS[which], 4)
     seen: list[int] = []
@@ -179,7 +170,7 @@ def priority(pair: Pair, a: int, b: int, c: int) -> None:
     guest = running(pair, a)
     if guest is None:
         return
-    frame, pool = some_frame(pair, b)
+    frame, pool = some_frame(pair, b, guest)
     base, lines = pair.word(frame)
     intid = pool[(b >> 5) % len(pool)]
     first, count = (intid & ~3, 4) if c >> 8 & 1 else (intid, 1)

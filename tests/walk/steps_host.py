@@ -8,10 +8,10 @@ Holds:   a step is a function of the pair and three numbers, of which it takes w
 from collections.abc import Callable
 from typing import Final
 
-from hw.arch import FIRST_SPI, GICD_CTLR, GICR_SGI_BASE, ICC_CTLR_EL1, ICC_PMR_EL1
+from hw.arch import FIRST_SPI, GICD_CTLR, ICC_CTLR_EL1, ICC_PMR_EL1
 from tests.support import freeze
 from tests.walk.naive import Bank, Guest, Line
-from tests.walk.pair import BANK_OFFSETS, DIST, IGRPEN, PPIS, PRIVATE, SPIS, TIED, Pair
+from tests.walk.pair import DIST, IGRPEN, PPIS, PRIVATE, SPIS, TIED, Pair
 from vgic import BusyError, Group, LineType, VgicError, irq_word
 from vgic.irq import Irq
 
@@ -38,9 +38,11 @@ def tied(pair: Pair, a: int, b: int) -> tuple[Guest, Line]:
     return guest, pair.line(guest.index, TIED[b % len(TIED)])
 
 
-def some_frame(pair: Pair, b: int) -> tuple[int, tuple[int, ...]]:
-    """The distributor or, as often, a redistributor; the interrupts played with there."""
+def some_frame(pair: Pair, b: int, guest: Guest | None = None) -> tuple[int, tuple[int, ...]]:
+    """The distributor or, as often, a vCPU's private interrupts, which `guest` gets at; what is played with there."""
     frame = DIST if b & 1 else (b >> 1 & 0xF) % pair.setup.vcpus
+    if guest is not None and frame != DIST:
+        frame = pair.reachable(guest, frame)
     return frame, SPIS if frame == DIST else PRIVATE
 
 
@@ -74,7 +76,7 @@ def line(pair: Pair, a: int, b: int, c: int) -> None:
     """KVM_IRQ_LINE, which cannot drive what somebody owns."""
     guest, line = wired(pair, a, b)
     kind = LineType.SPI if line.home is None else LineType.PPI
-    pair.vm.irq_line(irq_word(kind, line.intid, guest.index), c & 1)
+    pair.vm.irq_line(irq_word(kind, line.intid, guest.vcpu_id), c & 1)
     pair.model.inject(line, c & 1 == 1, None)
     pair.settle()
 
@@ -154,7 +156,10 @@ def put(pair: Pair, a: int, b: int, c: int) -> None:
 
 
 def wait(pair: Pair, a: int, b: int, c: int) -> None:
-    """WFI: ask whether to wake.  I21: if so the next entry shows something pending, if active ones leave room."""
+    """WFI: ask whether to wake.  I21: if so the next entry shows something pending, if active ones leave room.
+
+    An active SGI that is asked for again hides what is less urgent.
+    """
     guest = any_guest(pair, a)
     if guest.running:
         return
@@ -168,8 +173,9 @@ def wait(pair: Pair, a: int, b: int, c: int) -> None:
         for line in guest.listed.values()
         if line.waiting() and line.priority < guest.saved_pmr and pair.model.wanted(line) is guest
     ]
-    active = sum(line.active for line in guest.listed.values())
-    if here and active < pair.setup.lrs and pair.model.can_enter(guest, guest.cpu):
+    active = [line for line in guest.listed.values() if line.active]
+    room = len(active) < pair.setup.lrs and not any(line.asks_again() for line in active)
+    if here and room and pair.model.can_enter(guest, guest.cpu):
         pair.enter(guest, None)
         assert any(lr.pending for lr in pair.vcpu(guest).pe.virt.lrs), f"I21: vCPU {guest.index} woke for nothing"
 
@@ -186,7 +192,8 @@ def bounce(pair: Pair, a: int, b: int, c: int) -> None:
 
 def _kept(irq: Irq) -> tuple[object, ...]:
     wire = irq.line_level if not (irq.hw and irq.level) else None
-    return (irq.pending_latch, wire, irq.active, irq.enabled, irq.level, irq.priority, irq.group, irq.route)
+    sources = (irq.source, irq.active_source)
+    return (irq.pending_latch, wire, irq.active, irq.enabled, irq.level, irq.priority, irq.group, irq.route, sources)
 
 
 # User space
@@ -200,7 +207,7 @@ def stopped(pair: Pair) -> bool:
         return True
     before = freeze(pair.dist)
     try:
-        pair.device.set_attr(Group.DIST_REGS, GICD_CTLR, 0)
+        pair.device.set_attr(Group.DIST_REGS, pair.user_dist_control(), 0)
     except BusyError:
         assert freeze(pair.dist) == before, "EBUSY, and yet something changed"
     else:
@@ -215,15 +222,11 @@ def user(pair: Pair, a: int, b: int, c: int) -> None:
     bank = BANKS[(b >> 5) % len(BANKS)]
     frame, pool = some_frame(pair, b)
     _, lines = pair.word(frame)
-    if frame == DIST:
-        group, attr = Group.DIST_REGS, BANK_OFFSETS[bank] + 4
-    else:
-        group = Group.REDIST_REGS
-        attr = GICR_SGI_BASE + BANK_OFFSETS[bank] | pair.model.guests[frame].affinity << 32
+    group, attr = pair.user_word(frame, bank)
     got, expected = pair.device.get_attr(group, attr), pair.model.read_bank(bank, lines, True)
     assert got == expected, f"{bank.value} of frame {frame}: user space reads {got:#x}, expected {expected:#x}"
     value = bits(pool, c)
-    if bank in (Bank.GROUP, Bank.PEND) and value != c:  # assignments: change one bit
+    if bank in pair.assigned and value != c:  # change one bit
         value ^= expected
     pair.device.set_attr(group, attr, value)
     pair.model.write_bank(bank, lines, value, True)
@@ -264,7 +267,7 @@ def user_cpu(pair: Pair, a: int, b: int, c: int) -> None:
         ctlr = pair.device.get_attr(Group.CPU_SYSREGS, at | ICC_CTLR_EL1)
         assert ctlr & 3 == guest.cbpr | guest.eoimode << 1, f"user space reads ICC_CTLR_EL1 as {ctlr:#x}"
         pair.device.set_attr(Group.CPU_SYSREGS, at | ICC_CTLR_EL1, ctlr & ~3 | c & 3)
-        guest.cbpr, guest.eoimode = c & 1 == 1, c & 2 == 2
+        guest.write_control(c)
     else:
         pair.device.set_attr(Group.DIST_REGS, GICD_CTLR, c & 2)
         pair.model.set_enabled(c & 2 == 2, True)

@@ -10,15 +10,20 @@ from typing import Final
 
 import pytest
 
-from hw import Machine, VirtConfig
+from hw import Machine, V2Config, VirtConfig
 from hw.arch import ICC_CTLR_EL1, SYSREG_NAMES
-from tests.support import GICD_BASE, GICR_BASE, Frozen, freeze
+from tests.support import GICC_BASE, GICD_BASE, GICR_BASE, Frozen, freeze
 from tests.walk import invariants
+from tests.walk.pair import Kind
 from vgic import CREATE_DEVICE_TEST, CTRL_INIT, Addr, Device, DeviceType, Group, Host, Vgic, VgicError
+from vgic.ids import NR_SGIS
+from vgic.v2.cpuif import GICC
+from vgic.v2.dist import GICD as GICD_V2
 from vgic.v3.dist import GICD
 from vgic.v3.redist import GICR
 
 SEEDS: Final = range(40)
+KINDS: Final = list(Kind)
 CALLS_A_SEED: Final = 400
 SHOWN: Final = 30
 
@@ -43,6 +48,8 @@ STICKY: Final = (
     ("first entry", errno.EBUSY),
     (f"set CPU_SYSREGS {ICC_CTLR_EL1:#x}", errno.EINVAL),  # keeps the priority and INTID bits that it had lowered
 )
+LAZY: Final = ("inject", "irq_line", "set DIST_REGS", "get DIST_REGS", "set CPU_REGS", "get CPU_REGS")
+"""What initialises a GICv2 before anything else is looked at, and so may be refused and yet have done that."""
 
 ADDRESSES: Final = (
     0,
@@ -84,10 +91,13 @@ NUMBERS: Final = (
 class Vmm:
     """One VM, and a VMM that has lost its mind."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, kind: Kind) -> None:
         self.rng = rng = Random(seed)
-        virt = VirtConfig(n_lr=rng.randint(1, 4), pri_bits=rng.randint(5, 7))
-        self.vm = Vgic(Host(Machine(cpus=rng.randint(1, 2), virt=virt)), threads=False)
+        self.kind = kind
+        virt = VirtConfig(n_lr=rng.randint(1, 4), pri_bits=rng.randint(5, 7), sre_legacy=kind is Kind.V2_ON_V3)
+        cpus = rng.randint(1, 2)
+        machine = Machine(cpus, gic=V2Config(n_lr=virt.n_lr)) if kind is Kind.V2 else Machine(cpus, virt)
+        self.vm = Vgic(Host(machine, gicv_trap=rng.random() < 0.1), threads=False)
         self.dist = self.vm._dist  # a VM without vCPUs has no other way in
         self.devices: list[Device] = []
         self.what = ""
@@ -96,14 +106,18 @@ class Vmm:
 
     def begin_well(self, stage: int) -> None:
         """Do what a sane VMM does first, up to a stage, so that madness meets all of a VM's life."""
+        is_v2 = self.kind is not Kind.V3 and self.dist.host.has_gicv2_guests
         if stage >= 1:
             for _ in range(self.rng.randint(1, 3)):
                 self.vm.create_vcpu()
-            self.devices.append(self.vm.create_device(DeviceType.VGIC_V3))
+            self.devices.append(self.vm.create_device(DeviceType.VGIC_V2 if is_v2 else DeviceType.VGIC_V3))
         if stage >= 2:
             self.devices[0].set_attr(Group.NR_IRQS, 0, 64)
-            self.devices[0].set_attr(Group.ADDR, Addr.V3_DIST, GICD_BASE)
-            self.devices[0].set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
+            self.devices[0].set_attr(Group.ADDR, Addr.V2_DIST if is_v2 else Addr.V3_DIST, GICD_BASE)
+            if is_v2:
+                self.devices[0].set_attr(Group.ADDR, Addr.V2_CPU, GICC_BASE)
+            else:
+                self.devices[0].set_attr(Group.ADDR, Addr.V3_REDIST, GICR_BASE)
         if stage >= 3:
             self.devices[0].set_attr(Group.CTRL, CTRL_INIT)
         if stage >= 4:
@@ -114,13 +128,17 @@ class Vmm:
         rng = self.rng
         action = rng.choice(ACTIONS)
         before = freeze(self.dist)
+        was_initialized = self.dist.initialized
         refusal = self.refusal_of(action)
         if refusal is None:
             self.log.append(self.what)
             return
         self.log.append(f"{self.what} -> {refusal}")
         assert refusal.errno in ERRNOS, f"{self.what} raised {refusal!r}"
-        if not any(self.what.startswith(name) and refusal.errno == number for name, number in STICKY):
+        if self.dist.initialized and not was_initialized:
+            assert self.dist.model is DeviceType.VGIC_V2, f"{self.what} initialised a GICv3"
+            assert self.what.startswith(LAZY), f"{self.what} was refused, and initialised the GICv2"
+        elif not any(self.what.startswith(name) and refusal.errno == number for name, number in STICKY):
             assert_unchanged(before, freeze(self.dist), self.what)
 
     def refusal_of(self, action: "Action") -> VgicError | None:
@@ -151,6 +169,9 @@ class Vmm:
         if rng.random() < 0.1:
             return rng.getrandbits(64)
         aff = rng.choice((0, 0, 1, 2, 0x100, 0xFFFF_FFFF)) << 32
+        if self.dist.model is DeviceType.VGIC_V2 and group in (Group.DIST_REGS, Group.CPU_REGS):
+            row = rng.choice((GICD_V2 if group == Group.DIST_REGS else GICC).rows)
+            return aff | row.offset + rng.choice((0, 4, 8, 1, row.length))
         if group in (Group.DIST_REGS, Group.REDIST_REGS):
             row = rng.choice((GICD if group == Group.DIST_REGS else GICR).rows)
             return aff | row.offset + rng.choice((0, 4, 8, 1, row.length))
@@ -171,13 +192,20 @@ def create_vcpu(vmm: Vmm) -> None:
 
 
 def create_device(vmm: Vmm) -> None:
-    kind = vmm.rng.choice((*DeviceType, DeviceType.VGIC_V3, 0, 99))
+    kind = vmm.rng.choice((*DeviceType, DeviceType.VGIC_V2, DeviceType.VGIC_V3, 0, 99))
     vmm.devices.append(vmm.vm.create_device(kind, vmm.rng.choice((0, 0, CREATE_DEVICE_TEST, 2))))
 
 
 def create_irqchip(vmm: Vmm) -> None:
     if vmm.rng.random() < 0.1:  # would end most walks before they begin
         vmm.vm.create_irqchip()
+
+
+def set_device_addr(vmm: Vmm) -> None:
+    number = vmm.rng.choice((0, 1, 2, 3, 1 << 16, 1 << 32, -1))
+    addr = vmm.rng.choice((*ADDRESSES, vmm.value()))
+    vmm.what = f"set_device_addr {number:#x} to {addr:#x}"
+    vmm.vm.set_device_addr(number, addr)
 
 
 def attribute(vmm: Vmm) -> None:
@@ -213,6 +241,8 @@ def irq_line(vmm: Vmm) -> None:
 def inject(vmm: Vmm) -> None:
     vcpu = vmm.rng.choice((None, *vmm.vm.vcpus))
     intid, owner = vmm.number(), vmm.rng.choice((None, None, "somebody"))
+    if 0 <= intid < NR_SGIS and vmm.dist.model is DeviceType.VGIC_V2:
+        return  # as in KVM nothing refuses it, and a GICv2's SGI is then pending without a source: I7
     vmm.what = f"inject {intid} on {vcpu.index if vcpu is not None else None} by {owner}"
     vmm.vm.inject(intid, vmm.rng.random() < 0.7, vcpu=vcpu, owner=owner)
 
@@ -265,6 +295,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     create_vcpu,
     create_device,
     create_irqchip,
+    set_device_addr,
     *(attribute,) * 8,
     *(irq_line,) * 2,
     *(inject,) * 2,
@@ -280,8 +311,9 @@ def assert_unchanged(before: Frozen, after: Frozen, what: str) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_mad_vmm_gets_errors(seed: int) -> None:
-    vmm = Vmm(seed)
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_a_mad_vmm_gets_errors(kind: Kind, seed: int) -> None:
+    vmm = Vmm(seed, kind)
     try:
         for _ in range(CALLS_A_SEED):
             vmm.call()

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.walk.pair import Setup
+from tests.walk.pair import Kind, Setup
+from tests.walk.pair_v2 import PairV2
 from tests.walk.walk import LRS, STEPS, Step, fails, run, seeded, shrink
 
 SEEDS: Final = range(40)
+KINDS: Final = list(Kind)
 STEPS_A_SEED: Final = 1000
 LEAST_DELIVERED: Final = 50
 BYTES: Final = st.integers(0, 0xFF)
@@ -30,6 +32,7 @@ def setups() -> st.SearchStrategy[Setup]:
         spread=st.booleans(),
         booted=st.booleans(),
         tied=st.booleans(),
+        kind=st.sampled_from(KINDS),
     )
 
 
@@ -39,22 +42,27 @@ def steps() -> st.SearchStrategy[list[Step]]:
     )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(setup=setups(), walk=steps())
 def test_short_walks_agree(setup: Setup, walk: list[Step]) -> None:
     run(setup, walk)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_long_walks_agree(seed: int) -> None:
-    seeded(seed, STEPS_A_SEED)
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_long_walks_agree(kind: Kind, seed: int) -> None:
+    seeded(seed, STEPS_A_SEED, kind)
 
 
-def test_walks_reach_what_they_are_for() -> None:
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+def test_walks_reach_what_they_are_for(kind: Kind) -> None:
     """Together these walks acknowledge, and overflow the list registers, often enough to mean something."""
-    pairs = [seeded(1000 + seed, STEPS_A_SEED) for seed in range(4)]
+    pairs = [seeded(1000 + seed, STEPS_A_SEED, kind) for seed in range(4)]
     assert sum(pair.delivered for pair in pairs) > LEAST_DELIVERED
     assert sum(pair.model.overflowed for pair in pairs) > LEAST_DELIVERED
+    if kind is not Kind.V3:
+        assert sum(pair.model.several for pair in pairs) > LEAST_DELIVERED
+        assert sum(pair.ledger.delivered for pair in pairs if isinstance(pair, PairV2)) > LEAST_DELIVERED
 
 
 def test_a_failing_walk_is_cut_down() -> None:

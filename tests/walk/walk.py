@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from tests.walk import steps_guest, steps_host
+from tests.walk import steps_guest, steps_host, steps_v2
 from tests.walk.naive import NR_SGIS, Bank
 from tests.walk.naive_cpu import SPURIOUS
-from tests.walk.pair import ALL_BITS, DIST, Pair, Setup
+from tests.walk.pair import ALL_BITS, DIST, Kind, Pair, Setup
+from tests.walk.pair_v2 import PairV2
 
-STEPS: Final = steps_host.STEPS | steps_guest.STEPS
+STEPS: Final = steps_v2.GICV3_HAS_NOT | steps_host.STEPS | steps_guest.STEPS
+STEPS_V2: Final = STEPS | steps_v2.STEPS
 
 COMMON: Final[dict[str, int]] = {
     "inject": 16,
@@ -46,8 +48,8 @@ class WalkError(AssertionError):
     """A walk went wrong; the message has the setup and the last steps."""
 
 
-def random_setup(rng: Random) -> Setup:
-    """Draw a machine and a VM."""
+def random_setup(rng: Random, kind: Kind | None = None) -> Setup:
+    """Draw a machine and a VM, of a certain kind if one is given."""
     vcpus = rng.randint(1, 4)
     pri_bits = rng.randint(5, 8)
     return Setup(
@@ -60,6 +62,7 @@ def random_setup(rng: Random) -> Setup:
         spread=rng.random() < 0.25,
         booted=rng.random() < 0.9,
         tied=rng.random() < 0.5,
+        kind=rng.choice(list(Kind)) if kind is None else kind,
     )
 
 
@@ -76,9 +79,10 @@ def run(setup: Setup, steps: Sequence[Step]) -> Pair:
     """Do a walk to its end.  Raises WalkError, caused by what went wrong."""
     done = 0
     try:
-        pair = Pair(setup)
+        pair = Pair(setup) if setup.kind is Kind.V3 else PairV2(setup)
+        doings = STEPS if setup.kind is Kind.V3 else STEPS_V2
         for step in steps:
-            STEPS[step.name](pair, step.a, step.b, step.c)
+            doings[step.name](pair, step.a, step.b, step.c)
             done += 1
         drain(pair)
     except Exception as error:
@@ -112,10 +116,13 @@ def shrink(setup: Setup, steps: list[Step]) -> list[Step]:
     return steps
 
 
-def seeded(seed: int, count: int) -> Pair:
-    """Do the walk that a seed gives.  Raises WalkError, whose message has the seed and the walk cut down."""
+def seeded(seed: int, count: int, kind: Kind | None = None) -> Pair:
+    """Do the walk that a seed gives, of a certain kind if one is given.
+
+    Raises WalkError, whose message has the seed and the walk cut down.
+    """
     rng = Random(seed)
-    setup, steps = random_setup(rng), random_steps(rng, count)
+    setup, steps = random_setup(rng, kind), random_steps(rng, count)
     try:
         return run(setup, steps)
     except WalkError as error:
@@ -155,3 +162,4 @@ def drain(pair: Pair) -> None:
             pair.exit(guest)
     for irq, line in pair.pairs:
         assert line.priority >= model.guests[0].pmr or not irq.is_pending(), f"INTID {irq.intid} was never delivered"
+    pair.drained()
