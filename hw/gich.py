@@ -41,7 +41,7 @@ from hw.cost import Cost
 from hw.icv import Icv
 from hw.lr import ListReg
 from hw.physirq import LineListener
-from hw.recorded import RecordedSelection
+from hw.recorded import recorded_candidate, recorded_vfiq, recorded_virq
 
 WORD: Final = 0xFFFF_FFFF
 UNUSED_PRIORITY_BITS: Final = 3  # a 5-bit priority as 8 bits
@@ -99,10 +99,22 @@ class Gich(Icv):
 
 
 @final
-class RecordedGich(RecordedSelection, Gich):
+class RecordedGich(Gich):
     """The virtual interface of the emulated GIC-400 whose GICV_IIDR is 0x0002043B; its guest uses RecordedGicv."""
 
     __slots__ = ()
+
+    def candidate(self, signalled: bool) -> ListReg | None:
+        """The highest priority pending virtual interrupt; if `signalled`, only if it preempts.  Not an access."""
+        return recorded_candidate(self, signalled)
+
+    def virq(self) -> bool:
+        """The level of vIRQ: a wire, not an access."""
+        return recorded_virq(self)
+
+    def vfiq(self) -> bool:
+        """The level of vFIQ: a wire, not an access."""
+        return recorded_vfiq(self)
 
 
 class GichRegister:

@@ -88,17 +88,22 @@ class CtrlGroupV3(CtrlGroup):
             CtrlGroup.check(self, dist, attr)
 
 
+def vcpu_by_affinity(dist: Dist, attr: int) -> VcpuGic:
+    """Return the vCPU whose affinity stands in bits 63:32 of an attribute.  Errors: EINVAL."""
+    vcpu = dist.by_aff.get(attr >> 32)  # Aff3.Aff2.Aff1.Aff0, as packed in VcpuGic.mpidr
+    if vcpu is None:
+        raise ConfigError(EINVAL, f"no vCPU has affinity {attr >> 32:#x}")
+    return vcpu
+
+
 class ByAffinity(RegisterGroup):
-    """The vCPU is named by its affinity, in bits 63:32."""
+    """The vCPU is named by its affinity."""
 
     __slots__ = ()
 
     def vcpu(self, dist: Dist, attr: int) -> VcpuGic:
         """Return the vCPU whose affinity the attribute names.  Errors: EINVAL."""
-        vcpu = dist.by_aff.get(attr >> 32)  # Aff3.Aff2.Aff1.Aff0, as packed in VcpuGic.mpidr
-        if vcpu is None:
-            raise ConfigError(EINVAL, f"no vCPU has affinity {attr >> 32:#x}")
-        return vcpu
+        return vcpu_by_affinity(dist, attr)
 
 
 @final
@@ -121,10 +126,14 @@ class DistRegsGroup(FrameGroup):
 
 
 @final
-class RedistRegsGroup(FrameGroup, ByAffinity):
+class RedistRegsGroup(FrameGroup):
     """KVM_DEV_ARM_VGIC_GRP_REDIST_REGS: RD_base at offset 0, SGI_base at 0x10000."""
 
     __slots__ = ()
+
+    def vcpu(self, dist: Dist, attr: int) -> VcpuGic:
+        """Return the vCPU whose affinity the attribute names.  Errors: EINVAL."""
+        return vcpu_by_affinity(dist, attr)
 
     def frame(self, vcpu: VcpuGic) -> Frame:
         """Return the vCPU's redistributor, placed or not."""
