@@ -7,7 +7,8 @@ from hw import arch
 from hw.arch import UNDEFINED
 from vgic.device import Device
 from vgic.dump import VgicState
-from vgic.errors import BusyError, ConfigError, DeadVmError, VgicError
+from vgic.errors import BusyError, ConfigError, DeadVmError, StateError, VgicError
+from vgic.eventfd import EventCounter, OsEventFd
 from vgic.explain import Explanation, Gate
 from vgic.guest import UNCLAIMED, Vcpu
 from vgic.host import Host
@@ -15,6 +16,10 @@ from vgic.ids import (
     CREATE_DEVICE_TEST,
     CTRL_INIT,
     CTRL_SAVE_PENDING_TABLES,
+    ITS_CTRL_RESET,
+    ITS_RESTORE_TABLES,
+    ITS_SAVE_TABLES,
+    MSI_VALID_DEVID,
     Addr,
     Cap,
     DeviceType,
@@ -22,7 +27,11 @@ from vgic.ids import (
     LineType,
 )
 from vgic.inject import irq_word
-from vgic.ports import AckNotifier, Kick, LevelReader, TracePort
+from vgic.ports import AckNotifier, EventFd, GuestMemory, Kick, LevelReader, TracePort
+from vgic.ram import Ram
+from vgic.routes import MsiRoute, PinRoute
+from vgic.snapshot.text import Difference
+from vgic.state import Snapshot
 from vgic.trace import StructlogTrace
 from vgic.vm import GICC_BASE, GICD_BASE, GICR_BASE, Vgic
 
@@ -33,6 +42,10 @@ __all__ = [
     "GICC_BASE",
     "GICD_BASE",
     "GICR_BASE",
+    "ITS_CTRL_RESET",
+    "ITS_RESTORE_TABLES",
+    "ITS_SAVE_TABLES",
+    "MSI_VALID_DEVID",
     "UNCLAIMED",
     "UNDEFINED",
     "AckNotifier",
@@ -43,13 +56,23 @@ __all__ = [
     "DeadVmError",
     "Device",
     "DeviceType",
+    "Difference",
+    "EventCounter",
+    "EventFd",
     "Explanation",
     "Gate",
     "Group",
+    "GuestMemory",
     "Host",
     "Kick",
     "LevelReader",
     "LineType",
+    "MsiRoute",
+    "OsEventFd",
+    "PinRoute",
+    "Ram",
+    "Snapshot",
+    "StateError",
     "StructlogTrace",
     "TracePort",
     "Vcpu",

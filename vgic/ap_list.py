@@ -7,6 +7,7 @@ Holds:   irq in v.ap_list  <=>  irq.queued_on is v.
          An active interrupt stays queued where it is until the guest deactivates it.
 """
 
+from vgic.ids import FIRST_LPI
 from vgic.irq import Irq, oracle
 from vgic.vcpu import VcpuGic
 
@@ -28,6 +29,7 @@ def queue(irq: Irq) -> None:
         return
     if irq.queued_on is None:
         irq.queued_on = vcpu
+        irq.refs += 1
         vcpu.ap_list.append(irq)
     vcpu.kick()
 
@@ -57,6 +59,7 @@ def _prune_for_real(vcpu: VcpuGic) -> None:
             kept.append(irq)
         elif target is None:
             irq.queued_on = None
+            _drop(irq, vcpu)
         else:
             moved.append(irq)
     vcpu.ap_list = kept
@@ -70,11 +73,40 @@ def _prune_for_real(vcpu: VcpuGic) -> None:
             irq.target.kick()
 
 
+def _drop(irq: Irq, vcpu: VcpuGic) -> None:
+    """Give up the list's reference: vgic_put_irq().  Only an LPI can lose its last one."""
+    irq.refs -= 1
+    if not irq.refs:
+        vcpu.dist.lpis.forget(irq)
+
+
+def flush_lpis(vcpu: VcpuGic) -> None:
+    """Take every LPI off the list and clear its latch; the active state stays: vgic_flush_pending_lpis()."""
+    kept = []
+    for irq in vcpu.ap_list:
+        if irq.intid < FIRST_LPI:
+            kept.append(irq)
+        else:
+            irq.pending_latch = False
+            irq.queued_on = None
+            _drop(irq, vcpu)
+    vcpu.ap_list = kept
+
+
 def forget(vcpu: VcpuGic) -> None:
     """Empty the list of a vCPU that will not run again."""
+    flush_lpis(vcpu)
     for irq in vcpu.ap_list:
         irq.queued_on = None
     vcpu.ap_list = []
+
+
+def rebuild(vcpu: VcpuGic, irqs: list[Irq]) -> None:
+    """Make `irqs`, which are on no list, the list of `vcpu`: a snapshot is restored.  Nobody is kicked."""
+    for irq in irqs:
+        irq.queued_on = vcpu
+        irq.refs += 1
+    vcpu.ap_list = irqs
 
 
 def check(vcpu: VcpuGic) -> None:

@@ -47,6 +47,10 @@ class Bus:
         self._sorted.discard(frame)
         self._derive()
 
+    def frames(self) -> "list[Frame]":
+        """Return the frames in order of base, equal ones as they were registered."""
+        return list(self._frames)
+
     def _derive(self) -> None:
         self._frames = list(self._sorted)
         self._bases = [frame.base for frame in self._frames]

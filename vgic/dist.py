@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, final
 
 from vgic.ids import FIRST_SPI, UNDEFINED_ADDR
 from vgic.irq import Irq
+from vgic.its.maps import DEFAULT_CAP, Budget
+from vgic.lpis import LpiStore
 
 if TYPE_CHECKING:
     from vgic.bus import Bus
     from vgic.host import Host
     from vgic.ids import DeviceType
+    from vgic.irqfd import Resampler
+    from vgic.its.state import Its
     from vgic.mmio import Frame
     from vgic.model import Model
-    from vgic.ports import AckNotifier, TracePort
+    from vgic.ports import AckNotifier, GuestMemory, TracePort
+    from vgic.routes import Route
     from vgic.v3.regions import RedistRegion
     from vgic.vcpu import VcpuGic
 
@@ -35,21 +40,30 @@ class Dist:
         "dist_base",
         "enabled",
         "frame",
+        "gsi_of_pin",
         "guest",
+        "has_its",
         "host",
         "implementation_rev",
         "initialized",
         "ipa_size",
+        "its_budget",
+        "its_list",
+        "lpis",
         "max_vcpus",
+        "memory",
         "model",
         "nr_spis",
         "propbaser",
         "ready",
         "regions",
+        "resamplers",
+        "routes",
         "spis",
         "trace",
         "v2_groups_user_writable",
         "vcpus",
+        "wants_its",
     )
 
     def __init__(self, host: "Host", bus: "Bus", ipa_size: int, guest: "Model") -> None:
@@ -76,6 +90,15 @@ class Dist:
         self.vcpus: list[VcpuGic] = []
         self.by_aff: dict[int, VcpuGic] = {}  # affinity -> the first vCPU that has it
         self.by_id: dict[int, VcpuGic] = {}  # vcpu_id -> vCPU
+        self.routes: dict[int, Route] | None = None  # GSI -> route; None: GSI n is pin n
+        self.gsi_of_pin: dict[int, int] = {}  # the way back, of `routes`
+        self.resamplers: dict[int, Resampler] = {}  # GSI -> who is told that its interrupt completed
+        self.memory: GuestMemory | None = None  # None: no guest address is RAM
+        self.lpis = LpiStore()
+        self.its_list: list[Its] = []
+        self.its_budget = Budget(DEFAULT_CAP)
+        self.wants_its = False  # some ITS was created
+        self.has_its = False  # ... and the VM has a GICv3: LPIs exist
         self.ack_notifiers: dict[int, list[AckNotifier]] = {}  # SPI INTID -> listeners
         self.trace: TracePort | None = None
 
@@ -85,10 +108,10 @@ class Dist:
         return FIRST_SPI + self.nr_spis
 
     def find_spi(self, intid: int) -> Irq | None:
-        """Return the shared interrupt `intid` (32 or more), or None: vgic_get_irq() without a vCPU."""
+        """Return the SPI or LPI `intid` (32 or more), or None: vgic_get_irq() without a vCPU."""
         at = intid - FIRST_SPI
         spis = self.spis
-        return spis[at] if at < len(spis) else None
+        return spis[at] if at < len(spis) else self.lpis.get(intid)
 
     def index_affinities(self) -> None:
         """Rebuild the affinity lookup after a vCPU came or changed its MPIDR: kvm_mpidr_to_vcpu()."""

@@ -18,7 +18,7 @@ from vgic.vcpu import IN_GUEST, LEAVING, LOADED, PUT, TRAPPED, VcpuGic
 class IrqState(TypedDict):
     """One interrupt's record; vCPUs are named by index."""
 
-    type: str  # SGI, PPI or SPI
+    type: str  # SGI, PPI, SPI or LPI
     intid: int
     target: int | None  # the vCPU it is delivered to when pending; None: an affinity nobody has
     pending_latch: bool
@@ -62,6 +62,7 @@ class VgicState(TypedDict):
     distributor: DistState
     vcpus: list[VcpuState]
     spis: list[IrqState]
+    lpis: list[IrqState]
 
 
 MODES: Final = {PUT: "put", LOADED: "loaded", IN_GUEST: "in guest", TRAPPED: "trapped", LEAVING: "leaving"}
@@ -92,11 +93,12 @@ def state_json(dist: Dist) -> VgicState:
             "model": "none" if dist.model is None else "GICv3" if dist.model is V3 else "GICv2",
             "initialized": live,
             "nr_spis": dist.nr_spis,
-            "nr_lpis": 0 if dist.model is V3 else None,  # LPIs come from an ITS, and this VM has none
+            "nr_lpis": len(dist.lpis) if dist.model is V3 else None,
             "enabled": dist.enabled,
         },
         "vcpus": [_vcpu_state(vcpu) for vcpu in dist.vcpus] if live else [],
         "spis": [_irq_state(irq) for irq in dist.spis] if live else [],
+        "lpis": [_irq_state(irq) for irq in dist.lpis.ascending()] if live else [],
     }
 
 
@@ -148,6 +150,7 @@ def state_text(dist: Dist) -> str:
     if state["spis"]:
         parts.append(f"\nSPI {0:2}{_COLUMNS}")
         parts.extend(map(_irq_text, state["spis"]))
+    parts.extend(map(_irq_text, state["lpis"]))
     return "".join(parts)
 
 

@@ -12,6 +12,7 @@ from typing import Final
 ENOENT: Final = errno.ENOENT
 EIO: Final = errno.EIO
 ENXIO: Final = errno.ENXIO
+EFAULT: Final = errno.EFAULT
 EBUSY: Final = errno.EBUSY
 EEXIST: Final = errno.EEXIST
 ENODEV: Final = errno.ENODEV
@@ -19,6 +20,7 @@ EINVAL: Final = errno.EINVAL
 ENOSPC: Final = errno.ENOSPC
 E2BIG: Final = errno.E2BIG
 EAGAIN: Final = errno.EAGAIN
+ENOMEM: Final = errno.ENOMEM
 
 
 class VgicError(Exception):
@@ -43,9 +45,27 @@ class BusyError(VgicError):
         super().__init__(EBUSY, why)
 
 
+class GuestMemoryError(VgicError):
+    """Guest memory that a save or restore needs is not RAM, or not writable: KVM's -EFAULT."""
+
+    def __init__(self, gpa: int, what: str) -> None:
+        """Name the guest physical address and what lies, or should lie, there."""
+        super().__init__(EFAULT, f"{what}: guest physical address {gpa:#x} is not accessible RAM")
+
+
 class DeadVmError(VgicError):
     """The VM died when its first entry failed (kvm_vm_dead()), or was destroyed: every later call gives -EIO."""
 
     def __init__(self) -> None:
         """Carry EIO."""
         super().__init__(EIO, "the VM is dead: its first vCPU entry failed, or it was destroyed")
+
+
+class StateError(VgicError):
+    """A snapshot that cannot be restored; `where` is the place in it, as `vcpus[1].interrupts[27].priority`."""
+
+    def __init__(self, where: str, why: str) -> None:
+        """Carry EINVAL, the place and the reason."""
+        super().__init__(EINVAL, f"cannot restore {where}: {why}")
+        self.where = where
+        self.reason = why

@@ -19,6 +19,7 @@ FIRST_LPI: Final = 8192
 MIN_NR_IRQS: Final = NR_PRIVATE + 32
 DEFAULT_NR_SPIS: Final = 224
 ID_BITS_WITHOUT_ITS: Final = 10
+ID_BITS_WITH_ITS: Final = 16
 
 PRIORITY_MASK: Final = 0xF8
 """KVM implements 5 priority bits in the emulated distributor (VGIC_PRI_BITS)."""
@@ -37,6 +38,7 @@ DIST_SIZE_V2: Final = SIZE_4K
 CPU_SIZE_V2: Final = 2 * SIZE_4K
 DIST_SIZE_V3: Final = SIZE_64K
 REDIST_SIZE: Final = 2 * SIZE_64K
+ITS_SIZE: Final = 2 * SIZE_64K
 DEFAULT_IPA_BITS: Final = 40
 MIN_IPA_BITS: Final = 32
 MAX_IPA_BITS: Final = 52
@@ -61,6 +63,10 @@ class DeviceType(IntEnum):
 
 V2: Final = DeviceType.VGIC_V2
 V3: Final = DeviceType.VGIC_V3
+ITS: Final = DeviceType.ITS
+
+MSI_VALID_DEVID: Final = 1
+"""KVM_MSI_VALID_DEVID: the message names its device."""
 
 CREATE_DEVICE_TEST: Final = 1
 """KVM_CREATE_DEVICE_TEST: ask whether a device could be created."""
@@ -98,10 +104,21 @@ CTRL_SAVE_PENDING_TABLES: Final = 3
 """KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES: attribute of `Group.CTRL`."""
 
 
+ITS_SAVE_TABLES: Final = 1
+ITS_RESTORE_TABLES: Final = 2
+ITS_CTRL_RESET: Final = 4
+"""KVM_DEV_ARM_ITS_*: attributes of an ITS's `Group.CTRL`."""
+
+
 class Cap(IntEnum):
     """KVM_CAP_* numbers that `Vgic.check_extension` answers."""
 
     IRQCHIP = 0
+    IRQ_ROUTING = 25
+    IRQFD = 32
+    SIGNAL_MSI = 77
+    IRQFD_RESAMPLE = 82
+    MSI_DEVID = 131
     ARM_IRQ_LINE_LAYOUT_2 = 174
 
 

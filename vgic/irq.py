@@ -34,6 +34,7 @@ class Irq:
         "pending_latch",
         "priority",
         "queued_on",
+        "refs",
         "route",
         "source",
         "sw_resample",
@@ -52,6 +53,7 @@ class Irq:
         self.group = 1
         self.target = target  # the vCPU it is delivered to when pending; None: an affinity nobody has
         self.queued_on: VcpuGic | None = None  # the vCPU whose ap_list holds it; written by ap_list alone
+        self.refs = 1  # who needs an LPI: ITEs, cached translations, the ap_list; at 0 it is gone
         self.route = 0  # GICv3: IROUTER's Aff2.Aff1.Aff0; GICv2: the ITARGETSR byte (KVM's union)
         self.hw = False  # tied to the physical interrupt below; written by mapped alone
         self.hwintid = 0

@@ -8,7 +8,7 @@ Holds:   dead is for ever.
 from vgic.ap_list import forget
 from vgic.dist import Dist
 from vgic.errors import E2BIG, EBUSY, EEXIST, EINVAL, BusyError, ConfigError, VgicError
-from vgic.ids import DEFAULT_NR_SPIS, FIRST_SPI, MAX_REVISION, UNDEFINED_ADDR, DeviceType
+from vgic.ids import DEFAULT_NR_SPIS, FIRST_SPI, MAX_REVISION, UNDEFINED_ADDR, V3, DeviceType
 from vgic.irq import Irq
 from vgic.model import Model
 from vgic.run import put
@@ -33,6 +33,7 @@ def create_vgic(dist: Dist, kind: DeviceType, guest: Model, max_vcpus: int) -> N
     if len(dist.vcpus) > max_vcpus:
         raise VgicError(E2BIG, f"{len(dist.vcpus)} vCPUs: a {kind.name} serves {max_vcpus}")
     dist.model = kind
+    dist.has_its = dist.wants_its and kind is V3
     dist.guest = guest
     guest.build(dist)
     for vcpu in dist.vcpus:
@@ -77,6 +78,7 @@ def init(dist: Dist) -> None:
         guest.reset_vcpu(vcpu)
     if not dist.implementation_rev:
         dist.implementation_rev = MAX_REVISION
+    dist.routes = None  # an earlier table gives way to GSI n = pin n: kvm_vgic_setup_default_irq_routing()
     dist.initialized = True
 
 

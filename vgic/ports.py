@@ -20,6 +20,35 @@ LevelReader = Callable[[int], bool]
 """Called with an INTID; returns the level its device drives now (KVM: irq_ops.get_input_level)."""
 
 
+class GuestMemory(Protocol):
+    """The guest's RAM, as memory slots make it visible (KVM: kvm_read_guest() and kvm_write_guest()).
+
+    vgic.ram.Ram is a ready one.
+    """
+
+    def read(self, gpa: int, size: int) -> bytes | None:
+        """Return `size` bytes at `gpa`, or None if some of them are not RAM."""
+
+    def write(self, gpa: int, data: bytes) -> bool:
+        """Store `data` at `gpa`; False, and nothing stored, if some of it is not writable RAM."""
+
+    def visible(self, gpa: int) -> bool:
+        """Whether the page of `gpa` belongs to a memory slot, writable or not."""
+
+
+class EventFd(Protocol):
+    """An eventfd of the VMM: a counter that can be added to and taken.
+
+    vgic.eventfd has two ready ones: a plain counter, and the operating system's.
+    """
+
+    def signal(self) -> None:
+        """Add one."""
+
+    def take(self) -> int:
+        """Return the counter and set it to 0."""
+
+
 class TracePort(Protocol):
     """A listener for what KVM traces; `vgic.trace.StructlogTrace` is a ready one."""
 
@@ -28,6 +57,9 @@ class TracePort(Protocol):
 
     def kvm_irq_line(self, kind: int, vcpu_id: int, number: int, level: int) -> None:
         """A KVM_IRQ_LINE, before validation."""
+
+    def kvm_set_irq(self, gsi: int, level: bool) -> None:
+        """A GSI driven through the routing table."""
 
     def kvm_ack_irq(self, irqchip: int, pin: int) -> None:
         """An end-of-interrupt notification for `pin` (INTID - 32)."""

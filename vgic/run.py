@@ -149,6 +149,12 @@ def notify_completion(irq: Irq) -> None:
     if listeners is not None:
         for listener in listeners:
             listener(irq.intid)
+    if dist.resamplers:
+        pin = irq.intid - FIRST_SPI
+        gsi = pin if dist.routes is None else dist.gsi_of_pin.get(pin)
+        resampler = None if gsi is None else dist.resamplers.get(gsi)
+        if resampler is not None:
+            resampler.completed()
 
 
 def check_free(vcpu: VcpuGic, pe: Pe) -> None:

@@ -39,6 +39,10 @@ class StructlogTrace(TracePort):
         inject = _KINDS.get(kind, "UNKNOWN")
         self._log.debug("kvm:kvm_irq_line", inject=inject, type=kind, vcpu_idx=vcpu_id, irq_num=number, level=level)
 
+    def kvm_set_irq(self, gsi: int, level: bool) -> None:
+        """kvm:kvm_set_irq."""
+        self._log.debug("kvm:kvm_set_irq", gsi=gsi, level=level)
+
     def kvm_ack_irq(self, irqchip: int, pin: int) -> None:
         """An end-of-interrupt notification."""
         self._log.debug("kvm:kvm_ack_irq", irqchip=irqchip, pin=pin)

@@ -43,6 +43,7 @@ class VcpuGic:
         "id_bits_code",
         "index",
         "kick_port",
+        "lpis_enabled",
         "lr_irqs",
         "lr_rules",
         "mode",
@@ -101,6 +102,7 @@ class VcpuGic:
         self.redist: Frame | None = None  # GICv3: its frame, on the bus once it has a slot
         self.rd_region: RedistRegion | None = None
         self.rd_slot = 0
+        self.lpis_enabled = False  # GICR_CTLR.EnableLPIs
         self.pendbaser = 0
 
     def allocate_private(self) -> None:

@@ -5,7 +5,7 @@ Owns:    the VM's lock, and which vCPU objects there are.
 Holds:   a call that raises has changed nothing, except where KVM leaves a mark (the docstring says so).
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Final, TypeVar, final
 
 from hw import Machine, V2Config, VirtConfig
@@ -23,11 +23,13 @@ from vgic.ids import (
     CTRL_INIT,
     DEFAULT_IPA_BITS,
     FIRST_SPI,
+    ITS,
     MAX_IPA_BITS,
     MAX_SPI,
     MAX_VCPUS_V2,
     MAX_VCPUS_V3,
     MIN_IPA_BITS,
+    MSI_VALID_DEVID,
     NR_PRIVATE,
     V2,
     V3,
@@ -37,11 +39,18 @@ from vgic.ids import (
     Group,
 )
 from vgic.inject import inject, irq_line
+from vgic.irqfd import Irqfds
+from vgic.its.create import create_its
+from vgic.its.groups import groups_of
+from vgic.its.maps import DEFAULT_CAP, Budget
+from vgic.its.translate import signal_msi
 from vgic.lifecycle import add_vcpu, check_new_vcpu, create_vgic, destroy
 from vgic.lock import make_lock
 from vgic.locked import LockedVcpu
 from vgic.model import NO_VGIC
-from vgic.ports import AckNotifier, Kick, TracePort
+from vgic.ports import AckNotifier, EventFd, GuestMemory, Kick, TracePort
+from vgic.routes import MAX_ROUTES, MsiRoute, PinRoute, set_routing
+from vgic.state import Snapshot, check_restore, restore, save
 from vgic.v2.groups import GROUPS_V2
 from vgic.v2.model import MODEL_V2
 from vgic.v3.groups import GROUPS_V3
@@ -52,6 +61,15 @@ GICC_BASE: Final = 0x0801_0000
 GICR_BASE: Final = 0x080A_0000
 """Where `Vgic.gicv2` and `Vgic.gicv3` put the frames, as QEMU's virt board does."""
 
+
+_EXTENSIONS: Final[dict[int, int]] = {
+    Cap.IRQCHIP: 1,
+    Cap.IRQ_ROUTING: MAX_ROUTES,
+    Cap.IRQFD: 1,
+    Cap.SIGNAL_MSI: 1,
+    Cap.IRQFD_RESAMPLE: 1,
+    Cap.ARM_IRQ_LINE_LAYOUT_2: 1,
+}
 
 _Config = TypeVar("_Config", VirtConfig, V2Config)
 
@@ -71,17 +89,30 @@ class Vgic:
     host     the machine it runs on; a new one with 8 physical CPUs unless given.  Several VMs may share one.
     threads  True: every call takes the VM's lock.  False: for a VMM with one thread, faster.
     ipa_bits size of guest physical address space, 32 to 52.  Errors: EINVAL.
+    memory   the guest's RAM, where LPI and ITS tables lie; without it every access to a table fails.
+    its_cap  how many devices, collections and events the guest may map in all its ITSs; see `its_budget`.
     """
 
-    __slots__ = ("_dist", "_kick", "_lock", "_threads", "_vcpus")
+    __slots__ = ("_dist", "_irqfds", "_kick", "_lock", "_threads", "_vcpus")
 
-    def __init__(self, host: Host | None = None, *, threads: bool = True, ipa_bits: int = DEFAULT_IPA_BITS) -> None:
+    def __init__(
+        self,
+        host: Host | None = None,
+        *,
+        threads: bool = True,
+        ipa_bits: int = DEFAULT_IPA_BITS,
+        memory: GuestMemory | None = None,
+        its_cap: int = DEFAULT_CAP,
+    ) -> None:
         """KVM_CREATE_VM: a VM with no vCPU and no interrupt controller yet."""
         if not MIN_IPA_BITS <= ipa_bits <= MAX_IPA_BITS:
             raise ConfigError(EINVAL, f"{ipa_bits} bits of guest physical address: 32 to 52 are possible")
         self._lock = make_lock(threads)
         self._threads = threads
         self._dist = Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits, NO_VGIC)
+        self._dist.memory = memory
+        self._dist.its_budget = Budget(its_cap)
+        self._irqfds = Irqfds(self._dist)
         self._vcpus: tuple[Vcpu, ...] = ()
         self._kick: Kick | None = None
 
@@ -155,6 +186,11 @@ class Vgic:
         return self._dist.host
 
     @property
+    def its_budget(self) -> Budget:
+        """What the guest has mapped in its ITSs, what it may, and how often it wanted more."""
+        return self._dist.its_budget
+
+    @property
     def kick(self) -> Kick | None:
         """The port called with a vCPU's index when it must look at its interrupts."""
         return self._kick
@@ -189,11 +225,7 @@ class Vgic:
             if vcpu_id is None:
                 vcpu_id = next(i for i in range(len(self._vcpus) + 1) if i not in dist.by_id)
             check_new_vcpu(dist, vcpu_id)
-            index = len(self._vcpus)
-            pes = dist.host.machine.pes
-            pe = pes[index % len(pes)]
-            vcpu = LockedVcpu(dist, index, vcpu_id, pe, self._lock) if self._threads else Vcpu(dist, index, vcpu_id, pe)
-            vcpu.kick_port = self._kick
+            vcpu = self._new_vcpu(len(self._vcpus), vcpu_id)
             add_vcpu(vcpu)
             if vcpu_id in dist.by_id:
                 dist.guest.unplace(vcpu)
@@ -203,6 +235,15 @@ class Vgic:
             dist.by_id[vcpu_id] = vcpu
             dist.index_affinities()
             return vcpu
+
+    def _new_vcpu(self, index: int, vcpu_id: int) -> Vcpu:
+        """Return a vCPU object that the VM does not know yet."""
+        dist = self._dist
+        pes = dist.host.machine.pes
+        pe = pes[index % len(pes)]
+        vcpu = LockedVcpu(dist, index, vcpu_id, pe, self._lock) if self._threads else Vcpu(dist, index, vcpu_id, pe)
+        vcpu.kick_port = self._kick
+        return vcpu
 
     def create_device(self, kind: int, flags: int = 0) -> Device:
         """KVM_CREATE_DEVICE for a VGIC.
@@ -214,10 +255,12 @@ class Vgic:
             dist = self._dist
             if dist.dead:
                 raise DeadVmError
-            if not (dist.host.is_gicv3 if kind == V3 else kind == V2 and dist.host.has_gicv2_guests):
+            if not (dist.host.has_gicv2_guests if kind == V2 else kind in (V3, ITS) and dist.host.is_gicv3):
                 raise VgicError(ENODEV, f"this host has no device of type {kind}")
             if flags & CREATE_DEVICE_TEST:
                 return Device(dist, {}, self._lock)
+            if kind == ITS:
+                return Device(dist, groups_of(create_its(dist)), self._lock)
             if kind == V3:
                 create_vgic(dist, V3, MODEL_V3, MAX_VCPUS_V3)
                 return Device(dist, GROUPS_V3, self._lock)
@@ -253,10 +296,15 @@ class Vgic:
             GROUPS_V2[Group.ADDR].set(dist, device_addr_id & 0xFFFF, addr)
 
     def check_extension(self, cap: int) -> int:
-        """KVM_CHECK_EXTENSION: 0 for what is not there.  Errors: EIO in a dead VM."""
+        """KVM_CHECK_EXTENSION: 0 for what is not there.  Errors: EIO in a dead VM.
+
+        IRQ_ROUTING gives the number of routes there may be; MSI_DEVID is there once an ITS was created.
+        """
         if self._dist.dead:
             raise DeadVmError
-        return 1 if cap in (Cap.IRQCHIP, Cap.ARM_IRQ_LINE_LAYOUT_2) else 0
+        if cap == Cap.MSI_DEVID:
+            return int(self._dist.wants_its)
+        return _EXTENSIONS.get(cap, 0)
 
     # -- interrupts coming in --------------------------------------------------------------------
 
@@ -322,6 +370,84 @@ class Vgic:
         """
         with self._lock:
             destroy(self._dist)
+
+    def signal_msi(self, address: int, data: int, devid: int, flags: int = MSI_VALID_DEVID) -> int:
+        """KVM_SIGNAL_MSI: `data` is the EventID, `devid` the DeviceID, 32 bits each.
+
+        Returns 1 when the LPI was made pending, 0 when the guest's mappings block the message.
+        Errors: EINVAL without an irqchip, for unknown flags, without a DeviceID, or where no ITS lies; ENODEV without
+        an ITS; EBUSY while the ITS, or the target's LPIs, are disabled.
+        """
+        with self._lock:
+            dist = self._dist
+            if dist.dead:
+                raise DeadVmError
+            if dist.model is None or flags & ~MSI_VALID_DEVID:
+                raise ConfigError(
+                    EINVAL, f"MSI flags {flags:#x}, in a VM {'with' if dist.model else 'without'} an irqchip"
+                )
+            return signal_msi(dist, address, data & 0xFFFF_FFFF, devid & 0xFFFF_FFFF, bool(flags & MSI_VALID_DEVID))
+
+    def set_gsi_routing(self, entries: Sequence[PinRoute | MsiRoute], flags: int = 0) -> None:
+        """KVM_SET_GSI_ROUTING: replace the table.  Errors: EINVAL as in kvm_set_irq_routing()."""
+        with self._lock:
+            if self._dist.dead:
+                raise DeadVmError
+            set_routing(self._dist, entries, flags)
+
+    def irqfd(self, eventfd: EventFd, gsi: int, resamplefd: EventFd | None = None) -> None:
+        """KVM_IRQFD: from now on `irqfd_fired(eventfd)` injects the GSI.
+
+        resamplefd  signalled when the guest has completed the level interrupt, whose line is lowered first.
+        Errors: EAGAIN before the VGIC is initialised; EBUSY for an eventfd that is bound.
+        """
+        with self._lock:
+            if self._dist.dead:
+                raise DeadVmError
+            self._irqfds.assign(eventfd, gsi, resamplefd)
+
+    def irqfd_deassign(self, eventfd: EventFd, gsi: int) -> None:
+        """KVM_IRQFD with KVM_IRQFD_FLAG_DEASSIGN; no error when it is not bound."""
+        with self._lock:
+            if self._dist.dead:
+                raise DeadVmError
+            self._irqfds.deassign(eventfd, gsi)
+
+    def irqfd_fired(self, eventfd: EventFd) -> None:
+        """Tell that the eventfd was signalled; its counter is taken and the GSI injected once."""
+        with self._lock:
+            self._irqfds.fired(eventfd)
+
+    # -- saving ----------------------------------------------------------------------------------
+
+    def save(self) -> Snapshot:
+        """Return the whole interrupt state as one value (`Snapshot.to_json` makes a text of it); puts every vCPU.
+
+        Guest memory is neither written nor needed to restore, but is the guest's and must be moved with the VM.
+        Errors: EBUSY while a vCPU is in the guest; EIO in a dead VM.
+        """
+        with self._lock:
+            return save(self._dist)
+
+    def restore(self, snapshot: Snapshot) -> tuple[Device, ...]:
+        """Make this VM what another, or itself, was at `save`; return handles: the VGIC's if there is one, each ITS's.
+
+        The VM has no vCPUs or those of the snapshot, and no devices or as many and the same; the host is of the same
+        kind.  Ports are not in a snapshot, nor called: see docs/saving.md for what has to be supplied again.
+        Errors: EIO, EBUSY as `save`; StateError, which says what does not fit.  The VM is then as it was.
+        """
+        with self._lock:
+            dist = self._dist
+            check_restore(dist, snapshot)
+            created = []
+            if not self._vcpus:
+                created = [self._new_vcpu(index, vcpu_id) for index, vcpu_id in enumerate(snapshot.vcpu_ids)]
+                self._vcpus = tuple(created)
+            restore(dist, snapshot, list(created))
+            devices = [Device(dist, groups_of(its), self._lock) for its in dist.its_list]
+            if dist.model is not None:
+                devices.insert(0, Device(dist, GROUPS_V2 if dist.model is V2 else GROUPS_V3, self._lock))
+            return tuple(devices)
 
     # -- looking inside --------------------------------------------------------------------------
 

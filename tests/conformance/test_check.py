@@ -64,8 +64,10 @@ V2_CHECKS: Final = checks_of("v2")
 @pytest.mark.parametrize("cpus", [1, 2, 4, 8], ids="cpus={}".format)
 @pytest.mark.parametrize("name", V3_CHECKS)
 def test_every_check_passes(name: str, cpus: int, lrs: int) -> None:
+    """Those of the ITS want four CPUs; they say so, and pass over the rest."""
     lines: list[str] = []
-    assert run_checks([name], cpus, lrs, build=Asserting, write=lines.append) == PASSED, "\n".join(lines)
+    status = PASSED if cpus >= CHECKS[name].cpus else SKIPPED
+    assert run_checks([name], cpus, lrs, build=Asserting, write=lines.append) == status, "\n".join(lines)
 
 
 @pytest.mark.parametrize("lrs", [1, 4], ids="lrs={}".format)
@@ -674,6 +676,10 @@ def test_list_names_every_check(capsys: pytest.CaptureFixture[str]) -> None:
         ["--gic", "v5"],
         ["mmio"],
         ["--gic", "v2", "--cpus", "9"],
+        ["--gic", "v2", "lpi-stress"],
+        ["lpi-stress", "--devices", "0"],
+        ["lpi-stress", "--devices", "8193"],
+        ["lpi-stress", "--devices", "8", "--events", "7169"],
     ],
     ids=" ".join,
 )

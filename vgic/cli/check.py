@@ -15,9 +15,11 @@ from vgic.cli.checks.board import GICC_BASE, GICD_BASE, GICR_BASE, Board, BoardV
 from vgic.cli.checks.gic import Gic
 from vgic.cli.checks.gicv2 import GicV2
 from vgic.cli.checks.gicv3 import GicV3
-from vgic.cli.checks.guest import Guest
+from vgic.cli.checks.guest import Guest, Load
 from vgic.cli.checks.port import GuestError
 from vgic.cli.checks.report import Report
+from vgic.cli.checks.stress import MAX_DEVICES, MAX_LPIS
+from vgic.cli.progress import Progress
 
 DEFAULT_CPUS: Final = 4
 DEFAULT_LRS: Final = 4
@@ -74,15 +76,26 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--spis", type=_spis, default=DEFAULT_SPIS, metavar="N", help="SPIs, a multiple of 32 (default: %(default)s)"
     )
+    default = Load()
+    stress = parser.add_argument_group("lpi-stress")
+    for option, value, what, most in (
+        ("--devices", default.devices, "devices", MAX_DEVICES),
+        ("--events", default.events, "events of each device", MAX_LPIS),
+        ("--iterations", default.iterations, "messages for each event", 1_000_000),
+    ):
+        stress.add_argument(
+            option, type=_between(1, most), default=value, metavar="N", help=f"{what} (default: %(default)s)"
+        )
     parser.set_defaults(func=run, fail=parser.error)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the command line says and return the exit status."""
     if args.list:
+        width = max(len(name) for name in CHECKS)
         for name, check in CHECKS.items():
             alone = "" if len(check.gics) > 1 else f" (GIC{check.gics[0]} only)"
-            print(f"{name:<10} {check.what}{alone}")
+            print(f"{name:<{width}} {check.what}{alone}")
         return 0
     names: list[str] = args.names or checks_of(args.gic)
     for name in names:
@@ -90,7 +103,10 @@ def run(args: argparse.Namespace) -> int:
             args.fail(f"{name} is for a GIC{CHECKS[name].gics[0]}, not a GIC{args.gic}")
     if args.cpus > GICS[args.gic].max_cpus:
         args.fail(f"a GIC{args.gic} has up to {GICS[args.gic].max_cpus} CPUs, not {args.cpus}")
-    return run_checks(names, args.cpus, args.lrs, args.spis, gic=args.gic)
+    if args.devices * args.events > MAX_LPIS:
+        args.fail(f"{args.devices} devices with {args.events} events each: there are {MAX_LPIS} LPIs")
+    load = Load(args.devices, args.events, args.iterations)
+    return run_checks(names, args.cpus, args.lrs, args.spis, gic=args.gic, load=load)
 
 
 def run_checks(
@@ -102,18 +118,24 @@ def run_checks(
     gic: str = DEFAULT_GIC,
     build: BuildBoard | None = None,
     write: Callable[[str], object] = print,
+    load: Load | None = None,
 ) -> int:
     """Run the named checks, each on a new board, and return the exit status.
 
     build  makes the board; None: the one for the GIC.
+    load   how much lpi-stress does; None: little.
     Each check ends with its own summary; several are followed by a line for each and a summary of all.
     """
     platform = GICS[gic]
     total = Report(write)
     outcomes: list[str] = []
     for name in names:
-        report = Report(write)
-        run_check(name, report, (build or platform.board)(cpus, lrs, spis), platform.driver())
+        progress = Progress(name)
+        report = Report(write, progress)
+        try:
+            run_check(name, report, (build or platform.board)(cpus, lrs, spis), platform.driver(), load)
+        finally:
+            progress.end()
         write(report.summary())
         outcomes.append(report.outcome(name))
         total.add(report)
@@ -126,11 +148,15 @@ def run_checks(
     return total.status()
 
 
-def run_check(name: str, report: Report, board: Board, gic: Gic) -> None:
+def run_check(name: str, report: Report, board: Board, gic: Gic, load: Load | None = None) -> None:
     """Boot a guest on `board` and run one check in it; a guest that cannot go on is a failed test."""
+    check = CHECKS[name]
     with report.prefix(gic.name), report.prefix(name):
+        if board.cpus < check.cpus:
+            report.skip(f"test requires at least {check.cpus} vcpus")
+            return
         try:
-            CHECKS[name].run(Guest(board, gic), report)
+            check.run(Guest(board, gic, load), report)
         except GuestError as fault:
             report.expect(False, "The guest runs to its end", str(fault))
         except VgicError as error:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Final, cast
 
-from vgic.cli import Subparsers, check, replay
+from vgic.cli import Subparsers, check, replay, state
 
 AddParser = Callable[[Subparsers], None]
 
-COMMANDS: Final[tuple[AddParser, ...]] = (replay.add_parser, check.add_parser)  # in the order that help shows
+COMMANDS: Final[tuple[AddParser, ...]] = (replay.add_parser, check.add_parser, state.add_parser)
+"""In the order that help shows."""
 COMMAND_GROUP: Final = "vgic.commands"
 INTERRUPTED: Final = 128 + signal.SIGINT
 CLOSED_PIPE: Final = 128 + signal.SIGPIPE

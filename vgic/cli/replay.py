@@ -1,6 +1,6 @@
 """`vgic replay`: run recorded traces through the public interface and compare every answer.
 
-Room:    the command; `trace_file` reads, `replay_vm` executes, `report` shows.
+Room:    the command; `trace_file` reads, `replay_steps` executes in a `replay_vm`, `report` shows.
 Holds:   a step counts as matched only when it was executed and its outcome is the recorded one.
 """
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, final
 
 from vgic.cli import Subparsers, report
+from vgic.cli.replay_steps import execute
 from vgic.cli.replay_vm import RECORDED, SUBSTITUTES, ReplayVm
 from vgic.cli.trace_file import Json, JsonObject, Step, Trace, TraceFileError, find_traces, read_trace
 
@@ -57,7 +58,7 @@ def replay_trace(trace: Trace, limit: int = DEFAULT_LIMIT, on: str | None = None
     mismatches: list[Mismatch] = []
     executed = 0
     for step in trace.steps:
-        got = machine.execute(step)
+        got = execute(machine, step)
         if not agree(step.expect, got):
             mismatches.append(Mismatch(step, got, trace.steps[max(executed - CONTEXT, 0) : executed]))
         executed += 1

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from vgic.dist import Dist
 from vgic.errors import EINVAL, ConfigError
-from vgic.ids import DIST_SIZE_V3, FIRST_SPI, ID_BITS_WITHOUT_ITS
+from vgic.ids import DIST_SIZE_V3, FIRST_SPI, ID_BITS_WITH_ITS, ID_BITS_WITHOUT_ITS
 from vgic.iidr import Iidr
 from vgic.irq import Irq
 from vgic.mmio import RAZ_WI, READS_ONES, W8, W32, W64, Accessor, Frame, Region, RegionTable
@@ -34,6 +34,7 @@ PIDR2_AT: Final = 0x18
 _ENABLE_GRP1: Final = 1 << 1
 _ARE: Final = 1 << 4
 _DS: Final = 1 << 6
+_LPIS: Final = 1 << 17
 _IDBITS_SHIFT: Final = 19
 _AFF_210: Final = 0xFF_FFFF
 
@@ -68,8 +69,11 @@ class Typer(Accessor):
     __slots__ = ()
 
     def read(self, frame: Frame, vcpu: VcpuGic, at: int, size: int) -> int:
-        """Return ITLinesNumber and IDbits."""
-        return frame.dist.nr_irqs // 32 - 1 | ID_BITS_WITHOUT_ITS - 1 << _IDBITS_SHIFT
+        """Return ITLinesNumber, LPIS and IDbits."""
+        dist = frame.dist
+        if dist.has_its:
+            return dist.nr_irqs // 32 - 1 | _LPIS | ID_BITS_WITH_ITS - 1 << _IDBITS_SHIFT
+        return dist.nr_irqs // 32 - 1 | ID_BITS_WITHOUT_ITS - 1 << _IDBITS_SHIFT
 
 
 @final

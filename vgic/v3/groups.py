@@ -14,6 +14,7 @@ from vgic.mmio import Frame
 from vgic.perirq import line_levels, set_line_levels
 from vgic.ranges import check_new_base
 from vgic.v3 import attrs
+from vgic.v3.lpi import save_pending_tables
 from vgic.v3.regions import add_region
 from vgic.vcpu import VcpuGic
 
@@ -71,7 +72,7 @@ class CtrlGroupV3(CtrlGroup):
     __slots__ = ()
 
     def set(self, dist: Dist, attr: int, value: int) -> None:
-        """Initialise (again is no error), or save: without an ITS there are no LPIs, so nothing is written.
+        """Initialise (again is no error), or bring the LPI pending tables up to date.
 
         Errors: ENXIO for anything else; when saving, EBUSY while a vCPU is in the guest, ENXIO before init.
         """
@@ -79,8 +80,7 @@ class CtrlGroupV3(CtrlGroup):
             CtrlGroup.set(self, dist, attr, value)
             return
         stop(dist)
-        if not dist.initialized:
-            raise ConfigError(ENXIO, "the VGIC is not initialised: it has no pending tables to save")
+        save_pending_tables(dist)
 
     def check(self, dist: Dist, attr: int) -> None:
         """Errors: ENXIO."""

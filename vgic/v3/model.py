@@ -11,8 +11,9 @@ from vgic.errors import EBUSY, ENXIO, ConfigError, VgicError
 from vgic.ids import UNDEFINED_ADDR
 from vgic.lr import LrRules
 from vgic.model import Model
+from vgic.v3.baser import RESET
 from vgic.v3.dist import DistFrame
-from vgic.v3.redist import PENDBASER_RESET, RedistFrame
+from vgic.v3.redist import RedistFrame
 from vgic.v3.regions import check_layout, place, unplace
 from vgic.vcpu import VcpuGic
 
@@ -44,7 +45,7 @@ class ModelV3(Model):
         """Group 1; KVM keeps the owner's affinity where SPIs have theirs: vgic_v3_enable()."""
         for irq in vcpu.private:
             irq.route = vcpu.mpidr
-        vcpu.pendbaser = PENDBASER_RESET
+        vcpu.pendbaser = RESET
 
     def map_resources(self, dist: Dist) -> None:
         """Check the layout and put the distributor on the bus: vgic_v3_map_resources().

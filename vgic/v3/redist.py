@@ -3,7 +3,7 @@
 Room:    a table; the SGI and PPI banks are perirq's.
 Owns:    GICR_CTLR, TYPER, PROPBASER, PENDBASER and the invalidation registers.
 Holds:   a frame acts on the vCPU that owns it, whoever accesses it.
-         Without an ITS there are no LPIs: they cannot be enabled, and nothing can be invalidated.
+         Without an ITS there are no LPIs, and they cannot be enabled.
 """
 
 from typing import Final, final
@@ -22,39 +22,21 @@ from vgic.perirq import (
     PendingClearGuestOnly,
     Priority,
 )
+from vgic.v3.baser import PTZ as _PTZ
+from vgic.v3.baser import sanitise_attributes
 from vgic.v3.dist import ID_REGS
+from vgic.v3.lpi import invalidate_all, invalidate_one, set_enabled
 from vgic.v3.regions import is_last
 from vgic.vcpu import VcpuGic
 
+_CTLR_ENABLE_LPIS: Final = 1
 _CTLR_CES_IR: Final = 0b110
 _REV_WITH_CES_IR: Final = 3
 _TYPER_LAST: Final = 1 << 4
 
 # GICR_PROPBASER and GICR_PENDBASER (IHI 0069)
-_SHAREABILITY: Final = 0b11 << 10
-_OUTER_SHAREABLE: Final = 0b10 << 10
-_INNER_SHAREABLE: Final = 0b01 << 10
-_INNER_CACHE: Final = 0b111 << 7
-_INNER_CACHE_RAWB: Final = 0b011 << 7
-_INNER_NON_CACHEABLE: Final = 0b001 << 7
-_OUTER_CACHE: Final = 0b111 << 56
-_OUTER_NON_CACHEABLE: Final = 0b001 << 56
-_PTZ: Final = 1 << 62
 _PROPBASER_RES0: Final = 0b11111 << 59 | 0xF << 52 | 0b11 << 5
 _PENDBASER_RES0: Final = 1 << 63 | 0b111 << 59 | 0xF << 52 | 0xF << 12 | 0x7F
-
-PENDBASER_RESET: Final = _INNER_CACHE_RAWB | _INNER_SHAREABLE
-
-
-def sanitise_attributes(value: int) -> int:
-    """Return a table register with memory attributes KVM supports: vgic_sanitise_field() and its users."""
-    if value & _SHAREABILITY == _OUTER_SHAREABLE:
-        value = value & ~_SHAREABILITY | _INNER_SHAREABLE
-    if value & _INNER_CACHE <= _INNER_NON_CACHEABLE:
-        value = value & ~_INNER_CACHE | _INNER_CACHE_RAWB
-    if value & _OUTER_CACHE > _OUTER_NON_CACHEABLE:
-        value &= ~_OUTER_CACHE
-    return value
 
 
 @final
@@ -106,25 +88,30 @@ class RedistRegister(Accessor):
 
 @final
 class Ctlr(RedistRegister):
-    """GICR_CTLR: CES and IR from revision 3 on; EnableLPIs needs an ITS."""
+    """GICR_CTLR: EnableLPIs, which needs an ITS; CES and IR from revision 3 on."""
 
     __slots__ = ()
 
     def get(self, owner: VcpuGic) -> int:
-        """Return what the revision promises."""
-        return _CTLR_CES_IR if owner.dist.implementation_rev >= _REV_WITH_CES_IR else 0
+        """Return the enable and what the revision promises."""
+        promised = _CTLR_CES_IR if owner.dist.implementation_rev >= _REV_WITH_CES_IR else 0
+        return promised | owner.lpis_enabled
+
+    def set(self, owner: VcpuGic, value: int) -> None:
+        """Enable or disable LPIs."""
+        set_enabled(owner, bool(value & _CTLR_ENABLE_LPIS))
 
 
 @final
 class Typer(RedistRegister):
-    """GICR_TYPER: Affinity_Value[63:32], Processor_Number[23:8], Last[4]."""
+    """GICR_TYPER: Affinity_Value[63:32], Processor_Number[23:8], Last[4], PLPIS[0]."""
 
     __slots__ = ()
 
     def get(self, owner: VcpuGic) -> int:
         """Return the vCPU's identity."""
         last = _TYPER_LAST if is_last(owner) else 0
-        return (owner.mpidr & 0xFF_FFFF) << 32 | (owner.vcpu_id & 0xFFFF) << 8 | last
+        return (owner.mpidr & 0xFF_FFFF) << 32 | (owner.vcpu_id & 0xFFFF) << 8 | last | owner.dist.has_its
 
 
 @final
@@ -138,8 +125,9 @@ class Propbaser(RedistRegister):
         return owner.dist.propbaser
 
     def set(self, owner: VcpuGic, value: int) -> None:
-        """Store with the attributes KVM supports: vgic_mmio_write_propbase()."""
-        owner.dist.propbaser = sanitise_attributes(value & ~_PROPBASER_RES0)
+        """Store with the attributes KVM supports, unless this vCPU's LPIs are enabled: vgic_mmio_write_propbase()."""
+        if not owner.lpis_enabled:
+            owner.dist.propbaser = sanitise_attributes(value & ~_PROPBASER_RES0)
 
 
 @final
@@ -157,8 +145,48 @@ class Pendbaser(RedistRegister):
         return owner.pendbaser
 
     def set(self, owner: VcpuGic, value: int) -> None:
-        """Store with the attributes KVM supports: vgic_mmio_write_pendbase()."""
-        owner.pendbaser = sanitise_attributes(value & ~_PENDBASER_RES0)
+        """Store with the attributes KVM supports, unless LPIs are enabled: vgic_mmio_write_pendbase()."""
+        if not owner.lpis_enabled:
+            owner.pendbaser = sanitise_attributes(value & ~_PENDBASER_RES0)
+
+
+class Invalidation(Accessor):
+    """GICR_INVLPIR and GICR_INVALLR: read as zero; a write to the lower half acts, while LPIs are enabled."""
+
+    __slots__ = ()
+
+    @final
+    def write(self, frame: Frame, vcpu: VcpuGic, at: int, size: int, value: int) -> None:
+        """Act for the frame's owner."""
+        assert isinstance(frame, RedistFrame)
+        if at == 0 and frame.owner.lpis_enabled:
+            self.act(frame.owner, value & 0xFFFF_FFFF)
+
+    def act(self, owner: VcpuGic, intid: int) -> None:
+        """Read configuration again."""
+        raise NotImplementedError
+
+
+@final
+class Invlpir(Invalidation):
+    """GICR_INVLPIR: one LPI."""
+
+    __slots__ = ()
+
+    def act(self, owner: VcpuGic, intid: int) -> None:
+        """Read its configuration byte again."""
+        invalidate_one(owner, intid)
+
+
+@final
+class Invallr(Invalidation):
+    """GICR_INVALLR: every LPI of this vCPU."""
+
+    __slots__ = ()
+
+    def act(self, owner: VcpuGic, intid: int) -> None:
+        """Read their configuration bytes again."""
+        invalidate_all(owner)
 
 
 SGI_BASE: Final = 0x1_0000
@@ -175,8 +203,8 @@ GICR: Final = RegionTable(
         Region("WAKER",         0x0014,               4, W32,       RAZ_WI),
         Region("PROPBASER",     0x0070,               8, W32 | W64, Propbaser()),
         Region("PENDBASER",     0x0078,               8, W32 | W64, Pendbaser()),
-        Region("INVLPIR",       0x00A0,               8, W32 | W64, RAZ_WI),
-        Region("INVALLR",       0x00B0,               8, W32 | W64, RAZ_WI),
+        Region("INVLPIR",       0x00A0,               8, W32 | W64, Invlpir()),
+        Region("INVALLR",       0x00B0,               8, W32 | W64, Invallr()),
         Region("SYNCR",         0x00C0,               4, W32,       RAZ_WI),
         Region("ID registers",  0xFFD0,            0x30, W32,       ID_REGS),
         Region("IGROUPR0",      SGI_BASE + 0x0080,    4, W32,       GroupBits(),             1),

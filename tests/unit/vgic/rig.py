@@ -125,5 +125,8 @@ class Tracer(TracePort):
     def kvm_irq_line(self, kind: int, vcpu_id: int, number: int, level: int) -> None:
         self.seen.append(("line", kind, vcpu_id, number, level))
 
+    def kvm_set_irq(self, gsi: int, level: bool) -> None:
+        self.seen.append(("set", gsi, level))
+
     def kvm_ack_irq(self, irqchip: int, pin: int) -> None:
         self.seen.append(("ack", irqchip, pin))

@@ -89,6 +89,7 @@ def test_queue(row: Queue) -> None:
     irq = rig.irq(SPI, active=row.active, enabled=row.enabled, latch=row.latch)
     if row.holder is not None:
         irq.queued_on = rig.vcpus[row.holder]
+        irq.refs += 1
         rig.vcpus[row.holder].ap_list.append(irq)
     irq.target = None if row.target is None else rig.vcpus[row.target]
     rig.dist.enabled = row.dist_enabled

@@ -71,6 +71,7 @@ def test_inject(row: Inject) -> None:
     irq = rig.irq(SPI, level=row.level, line=row.line, latch=row.latch, active=row.active, enabled=row.enabled)
     if row.holder:
         irq.queued_on = rig.vcpu
+        irq.refs += 1
         rig.vcpu.ap_list.append(irq)
     rig.vm.inject(SPI, row.drive)
     assert (irq.line_level, irq.pending_latch) == row.want
@@ -379,6 +380,7 @@ def test_pending(row: Wake) -> None:
     rig = Rig(2)
     irq = rig.irq(SPI, latch=True)
     irq.queued_on = rig.vcpu
+    irq.refs += 1
     rig.vcpu.ap_list.append(irq)
     irq.priority, irq.pending_latch, irq.enabled, irq.active = row.priority, row.latch, row.enabled, row.active
     irq.group, irq.level, irq.line_level = row.group, row.level, row.line

@@ -48,6 +48,7 @@ def one(rig: Rig, level: bool, tie: str, *, active: bool, line: bool, latch: boo
     if tie != PLAIN:
         rig.vcpu.map_irq(PPI, HOST_IRQ, wire or Wire(False), sw_resample=tie == RESAMPLED)
     irq.queued_on = rig.vcpu
+    irq.refs += 1
     rig.vcpu.ap_list.append(irq)
     return irq
 

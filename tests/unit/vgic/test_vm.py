@@ -129,12 +129,27 @@ def test_vcpus_start_on_the_physical_cpus_in_turn() -> None:
     assert [vcpu.pe.index for vcpu in vm.vcpus] == [0, 1, 0, 1, 0]
 
 
-CAPS: Final = {"IRQCHIP": (Cap.IRQCHIP, 1), "LINE_LAYOUT_2": (Cap.ARM_IRQ_LINE_LAYOUT_2, 1), "none": (9999, 0)}
+CAPS: Final = {
+    "IRQCHIP": (Cap.IRQCHIP, 1),
+    "IRQ_ROUTING": (Cap.IRQ_ROUTING, 4096),
+    "IRQFD": (Cap.IRQFD, 1),
+    "SIGNAL_MSI": (Cap.SIGNAL_MSI, 1),
+    "IRQFD_RESAMPLE": (Cap.IRQFD_RESAMPLE, 1),
+    "MSI_DEVID": (Cap.MSI_DEVID, 0),
+    "LINE_LAYOUT_2": (Cap.ARM_IRQ_LINE_LAYOUT_2, 1),
+    "none": (9999, 0),
+}
 
 
 @pytest.mark.parametrize("row", CAPS.values(), ids=CAPS)
 def test_check_extension(row: tuple[int, int]) -> None:
     assert Vgic().check_extension(row[0]) == row[1]
+
+
+def test_messages_need_a_device_once_there_is_an_its() -> None:
+    vm = Vgic()
+    vm.create_device(DeviceType.ITS)
+    assert vm.check_extension(Cap.MSI_DEVID) == 1
 
 
 # -- what goes wrong says what clashed -----------------------------------------------------------------

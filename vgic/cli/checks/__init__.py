@@ -8,7 +8,23 @@ Holds:   a check starts with a new VM, so checks do not depend on each other.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from vgic.cli.checks import ackctl, active, affinity, edge, eoimode, groups, ipi, level, mmio, overflow, priority
+from vgic.cli.checks import (
+    ackctl,
+    active,
+    affinity,
+    edge,
+    eoimode,
+    groups,
+    introspection,
+    ipi,
+    level,
+    migration,
+    mmio,
+    overflow,
+    priority,
+    stress,
+    trigger,
+)
 from vgic.cli.checks.guest import Guest
 from vgic.cli.checks.report import Report
 
@@ -17,11 +33,12 @@ V3: Final = "v3"
 
 
 class Check(NamedTuple):
-    """What a check does, the guest that does it, and on which GICs it makes sense."""
+    """What a check does, the guest that does it, on which GICs it makes sense, and how many CPUs it needs."""
 
     what: str
     run: Callable[[Guest, Report], None]
     gics: tuple[str, ...] = (V2, V3)
+    cpus: int = 1
 
 
 CHECKS: Final[dict[str, Check]] = {
@@ -36,6 +53,14 @@ CHECKS: Final[dict[str, Check]] = {
     "affinity": Check("routing changed while pending, active, asleep; nobody there", affinity.run),
     "mmio": Check("the distributor's registers: masks, bounds, byte accesses", mmio.run, (V2,)),
     "ackctl": Check("Group 1 without system registers: 1022, AckCtl, the aliases", ackctl.run, (V2,)),
+    "its-introspection": Check("what the ITS says of itself", introspection.run, (V3,), 4),
+    "its-trigger": Check("INT, INV, INVALL, and the end of a device", trigger.run, (V3,), 4),
+    "its-migration": Check("LPIs after migration", migration.run_migration, (V3,), 4),
+    "its-pending-migration": Check("256 LPIs pending on two CPUs", migration.run_pending_migration, (V3,), 4),
+    "its-migrate-unmapped-collection": Check(
+        "an event whose collection is mapped after migration", migration.run_unmapped_collection, (V3,), 4
+    ),
+    "lpi-stress": Check("many LPIs, each accounted for", stress.run, (V3,)),
 }
 
 

@@ -8,11 +8,12 @@ Holds:   all CPUs run at once: one leaves the guest only when the host takes its
 """
 
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, NamedTuple, final
 
 from vgic import arch
-from vgic.cli.checks.board import Board
+from vgic.cli.checks.board import RAM_BASE, Board
 from vgic.cli.checks.gic import Gic
+from vgic.cli.checks.migrate import migrate
 from vgic.cli.checks.port import GuestError, Port
 
 SENDER: Final = 1
@@ -23,6 +24,17 @@ STORM: Final = 1000
 
 NORMAL: Final = 0xA0
 """The priority of everything that does not choose one: kvm-unit-tests' GICD_INT_DEF_PRI."""
+
+PAGE: Final = 0x1_0000
+"""Size and alignment of most tables: 64 KiB pages."""
+
+
+class Load(NamedTuple):
+    """How much `lpi-stress` does: what a test finds on its command line."""
+
+    devices: int = 4
+    events: int = 16  # of each device
+    iterations: int = 25  # messages for each event
 
 
 @final
@@ -86,6 +98,18 @@ class Cpu(Port):
         if self._running:
             self._board.exit(self.index)
             self._board.enter(self.index)
+
+    def pause(self) -> None:
+        """Leave the guest, for the VMM to look at it."""
+        if self._running:
+            self._board.exit(self.index)
+
+    def resume(self) -> None:
+        """Go on where `pause` stopped it; one in WFI looks whether it is still to wait."""
+        if self._running:
+            self._board.enter(self.index)
+        else:
+            self._board.kicked[self.index] = True
 
     def irq(self) -> bool:
         """Whether an IRQ would be taken if they were not masked."""
@@ -164,12 +188,14 @@ class Cpu(Port):
 class Guest:
     """A booted guest: its CPUs, its interrupt controller's driver, and its devices."""
 
-    __slots__ = ("_board", "cpus", "gic")
+    __slots__ = ("_board", "_free", "cpus", "gic", "load")
 
-    def __init__(self, board: Board, gic: Gic) -> None:
+    def __init__(self, board: Board, gic: Gic, load: Load | None = None) -> None:
         """Boot: set up the distributor on CPU 0, then each CPU's own part.  Errors: GuestError."""
         self._board = board
+        self._free = RAM_BASE  # RAM from here on is not in use
         self.gic = gic
+        self.load = load or Load()
         self.cpus = [Cpu(board, index, self.acknowledge_and_end) for index in range(board.cpus)]
         gic.setup_distributor(self.boot)
         for cpu in self.cpus:
@@ -247,6 +273,34 @@ class Guest:
             cpu.tick()
         self.settle()
 
+    def migrate(self) -> None:
+        """Have the VMM move the VM to another host; the CPUs go on there.  Errors: VgicError."""
+        for cpu in self.cpus:
+            cpu.pause()
+        migrate(self._board)
+        for cpu in self.cpus:
+            cpu.resume()
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def allocate(self, size: int, align: int = PAGE) -> int:
+        """Return the address of `size` bytes of RAM that are zero."""
+        gpa = -(-self._free // align) * align
+        self._free = gpa + size
+        return gpa
+
+    def read(self, gpa: int, size: int) -> bytes:
+        """Read RAM.  Errors: GuestError."""
+        data = self._board.read_ram(gpa, size)
+        if data is None:
+            raise GuestError(f"data abort: {size} bytes at {gpa:#x} are no RAM")
+        return data
+
+    def write(self, gpa: int, data: bytes) -> None:
+        """Write RAM.  Errors: GuestError."""
+        if not self._board.write_ram(gpa, data):
+            raise GuestError(f"data abort: {len(data)} bytes at {gpa:#x} are no RAM")
+
     # -- devices ---------------------------------------------------------------------------------
 
     def add_spi(self, intid: int, target: Cpu, *, level: bool = False, priority: int = NORMAL) -> None:
@@ -266,6 +320,10 @@ class Guest:
     def drive(self, intid: int, level: bool) -> None:
         """Let a device drive its line."""
         self._board.inject(intid, level)
+
+    def send_message(self, devid: int, eventid: int) -> bool:
+        """Let a device send a message; whether the VMM learns that it became an interrupt.  Errors: VgicError."""
+        return self._board.signal_msi(devid, eventid) == 1
 
     def on_completion(self, intid: int, listener: Callable[[int], None]) -> None:
         """Let the VMM call `listener` when the guest has completed a level SPI."""

@@ -25,11 +25,17 @@ SKIPPED: Final = 77
 class Report:
     """Counts the tests of one check and writes a line for each."""
 
-    __slots__ = ("_prefixes", "_write", "failures", "skipped", "tests")
+    __slots__ = ("_prefixes", "_write", "failures", "progress", "skipped", "tests")
 
-    def __init__(self, write: Callable[[str], object]) -> None:
-        """Start with no test; `write` is given each line, without its end."""
+    def __init__(
+        self, write: Callable[[str], object], progress: Callable[[int, int], object] = lambda done, total: None
+    ) -> None:
+        """Start with no test; `write` is given each line, without its end.
+
+        progress  told now and then how much of how much is done.
+        """
         self._write = write
+        self.progress = progress
         self._prefixes: list[str] = []
         self.tests = 0
         self.failures = 0

@@ -32,6 +32,7 @@ ENABLE: Final[JsonObject] = {
     "value": "0x12",
     "expect": {},
 }
+MSI: Final[JsonObject] = {"op": "signal_msi", "addr": "0x8090040", "data": 1, "devid": 2, "flags": 1}
 GIC_TYPER: Final[JsonObject] = {"dev": "gic", "group": 1, "attr": "0x4"}
 
 
@@ -125,10 +126,73 @@ OUTCOMES: Final = {
     "the first entry killed the VM": Row(
         ({"op": "create_vm", "vcpus": 1}, {"op": "create_device", "type": "v3"}, TYPER, TYPER), {"err": -5}
     ),
-    "an ITS": Row(({"op": "create_device", "type": "its"},), {"unsupported": "create_device"}),
-    "a VM with an ITS": Row(({**NEW, "its": True},), {"unsupported": "new"}),
-    "an attribute of an ITS": Row(({"op": "attr_has", **GIC_TYPER, "dev": "its"},), {"unsupported": "attr_has"}),
-    "an operation that is not there": Row(({"op": "signal_msi", "addr": "0x8090040"},), {"unsupported": "signal_msi"}),
+    "an ITS": Row(({"op": "create_device", "type": "its"},), {"ret": 0}),
+    "a VM with an ITS": Row(
+        ({**NEW, "its": True}, {"op": "attr_get", "dev": "its", "group": 0, "attr": "0x4"}), {"value": "0x8080000"}
+    ),
+    "an attribute of an ITS that is not there": Row(
+        ({"op": "attr_has", **GIC_TYPER, "dev": "its"},), {"malformed": "the VM has no device 'its'"}
+    ),
+    "a message to a disabled ITS": Row(({**NEW, "its": True}, MSI), {"ret": -16}),
+    "a message without an ITS": Row((MSI,), {"ret": -19}),
+    "RAM is zero": Row(({"op": "mem_read", "addr": "0x83fffff8", "size": 8},), {"value": "0x0"}),
+    "RAM is written, little-endian": Row(
+        (
+            {"op": "mem_write", "addr": "0x80400000", "size": 4, "value": "0x1020304"},
+            {"op": "mem_read", "addr": "0x80400000", "size": 1},
+        ),
+        {"value": "0x4"},
+    ),
+    "RAM is filled": Row(
+        (
+            {"op": "mem_fill", "addr": "0x80400000", "size": 4, "value": 90},
+            {"op": "mem_read", "addr": "0x80400000", "size": 8},
+        ),
+        {"value": "0x5a5a5a5a"},
+    ),
+    "a new VM has new RAM": Row(
+        (
+            {"op": "mem_fill", "addr": "0x80400000", "size": 4, "value": 90},
+            NEW,
+            {"op": "mem_read", "addr": "0x80400000", "size": 8},
+        ),
+        {"value": "0x0"},
+    ),
+    "no RAM to read": Row(({"op": "mem_read", "addr": "0x84000000", "size": 8},), {"ret": -14}),
+    "no RAM to write": Row(({"op": "mem_write", "addr": "0x0", "size": 8, "value": "0x0"},), {"ret": -14}),
+    "no RAM to fill": Row(({"op": "mem_fill", "addr": "0x80000000", "size": 1 << 40, "value": 0},), {"ret": -14}),
+    "an entry of a routing table": Row(({"op": "route_irqchip", "gsi": 1, "pin": 2000},), {"ret": 0}),
+    "a table with a pin that is not there": Row(
+        ({"op": "route_irqchip", "gsi": 1, "pin": 2000}, {"op": "set_routing"}), {"ret": -22}
+    ),
+    "each table starts empty": Row(
+        ({"op": "route_irqchip", "gsi": 1, "pin": 2000}, {"op": "set_routing"}, {"op": "set_routing"}), {"ret": 0}
+    ),
+    "an irqfd raises its GSI's pin": Row(
+        (
+            {"op": "route_irqchip", "gsi": 9, "pin": 3},
+            {"op": "set_routing"},
+            {"op": "irqfd", "gsi": 9, "resample": False},
+            {"op": "irqfd_signal", "gsi": 9},
+            {"op": "read", "vcpu": 0, "addr": "0x8000204", "size": 4},
+        ),
+        {"value": "0x8"},
+    ),
+    "an irqfd sends its GSI's message": Row(
+        (
+            {**NEW, "its": True},
+            {"op": "route_msi", "gsi": 9, "addr": "0x8090040", "data": 1, "devid": 2},
+            {"op": "set_routing"},
+            {"op": "irqfd", "gsi": 9, "resample": True},
+            {"op": "irqfd_signal", "gsi": 9},
+        ),
+        {"ret": 0},
+    ),
+    "a resample eventfd that was not signalled": Row(
+        ({"op": "irqfd", "gsi": 4, "resample": True}, {"op": "irqfd_resampled", "gsi": 4}), {"value": "0x0"}
+    ),
+    "an irqfd before init": Row(({**NEW, "init": False}, {"op": "irqfd", "gsi": 4, "resample": True}), {"ret": -11}),
+    "an operation that is not there": Row(({"op": "sleep"},), {"unsupported": "sleep"}),
 }
 
 
@@ -159,6 +223,17 @@ MALFORMED: Final[dict[str, tuple[Json, str]]] = {
     "a value that is null": ({**ENABLE, "value": None}, "write"),
     "a line word of 33 bits": ({"op": "irq_line", "irq": "0x100000000", "level": 1, "expect": {"ret": 0}}, "irq_line"),
     "a device there is not": ({"op": "attr_get", **GIC_TYPER, "dev": "disk", "expect": {"ret": 0}}, "attr_get"),
+    "an ITS as irqchip": ({**NEW, "irqchip": "its"}, "new"),
+    "an irqfd there is not": ({"op": "irqfd_signal", "gsi": 1, "expect": {"ret": 0}}, "irqfd_signal"),
+    "a device of 33 bits": ({**MSI, "devid": 1 << 32, "expect": {"ret": 0}}, "signal_msi"),
+    "a byte of 9 bits": (
+        {"op": "mem_fill", "addr": "0x80400000", "size": 1, "value": 256, "expect": {"ret": 0}},
+        "mem_fill",
+    ),
+    "a value wider than its size": (
+        {"op": "mem_write", "addr": "0x80400000", "size": 1, "value": "0x100", "expect": {"ret": 0}},
+        "mem_write",
+    ),
     "a type there is not": ({"op": "create_device", "type": "v9", "expect": {"ret": 0}}, "create_device"),
     "its that is neither": ({**NEW, "its": 0}, "new"),
     "no expectation": ({"op": "create_vcpu"}, "create_vcpu"),

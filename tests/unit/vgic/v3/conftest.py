@@ -121,6 +121,7 @@ class Regs:
         if "listed" in flags:
             assert irq.target is not None
             irq.queued_on = irq.target
+            irq.refs += 1
             irq.target.ap_list.append(irq)
 
     def flags(self, irq: Irq) -> str:

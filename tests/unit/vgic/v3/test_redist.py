@@ -36,7 +36,7 @@ from hw.arch import (
 from tests.support import freeze, redist_base
 from tests.unit.vgic.v3.conftest import PPI, SGI, Regs, Story
 from vgic import Group
-from vgic.v3.redist import sanitise_attributes
+from vgic.v3.baser import sanitise_attributes
 
 ONES: Final = (1 << 64) - 1
 NSACR: Final = 0x1_0E00

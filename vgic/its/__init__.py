@@ -1,0 +1,1 @@
+"""The virtual ITS: from a device's message to an LPI."""

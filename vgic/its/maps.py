@@ -1,0 +1,184 @@
+"""What an ITS has been told: devices, their events, collections.
+
+Room:    below the commands, which alone change it.
+Owns:    the maps, and the LPI references that events hold.
+Holds:   each Ite holds one reference of its LPI.  Its collection is one of the same ITS, or None (an orphan).
+         Devices and events are sorted and sparse; collections are in order of creation, as they are saved.
+"""
+
+from typing import TYPE_CHECKING, Final, final
+
+from sortedcontainers import SortedDict
+
+from vgic.irq import Irq
+from vgic.its.eventmap import EventMap
+
+if TYPE_CHECKING:
+    from vgic.lpis import LpiStore
+    from vgic.vcpu import VcpuGic
+
+
+@final
+class Collection:
+    """A group of events that go to one vCPU (KVM: struct its_collection)."""
+
+    __slots__ = ("icid", "target")
+
+    def __init__(self, icid: int, target: "VcpuGic | None") -> None:
+        """Build a collection; without a target it is a placeholder, not mapped yet."""
+        self.icid = icid
+        self.target = target
+
+
+@final
+class Ite:
+    """An interrupt translation entry: one event of one device (KVM: struct its_ite)."""
+
+    __slots__ = ("collection", "eventid", "irq")
+
+    def __init__(self, eventid: int, irq: Irq, collection: Collection | None) -> None:
+        """Build an entry that owns one reference of `irq`."""
+        self.eventid = eventid
+        self.irq = irq
+        self.collection = collection
+
+
+@final
+class Device:
+    """A device and its events (KVM: struct its_device)."""
+
+    __slots__ = ("bits", "devid", "ites", "itt")
+
+    def __init__(self, devid: int, itt: int, bits: int) -> None:
+        """Build a device with EventIDs of `bits` bits and its translation table at guest physical address `itt`."""
+        self.devid = devid
+        self.itt = itt
+        self.bits = bits  # 1..16
+        self.ites = EventMap()
+
+
+CACHE_KEY_SHIFT: Final = 16
+
+DEFAULT_CAP: Final = 1 << 17
+"""Devices, collections and events that the ITSs of one VM may map together, unless the VMM chooses."""
+
+
+@final
+class Budget:
+    """What the ITSs of one VM may map: KVM leaves it to the VMM's memory limit, where an allocation then fails.
+
+    `refused` counts what did not fit; the guest sees a command without effect, as after KVM's -ENOMEM.
+    """
+
+    __slots__ = ("cap", "refused", "used")
+
+    def __init__(self, cap: int) -> None:
+        """Allow `cap` devices, collections and events in all."""
+        self.cap = cap
+        self.used = 0
+        self.refused = 0
+
+    def take(self) -> bool:
+        """Take one; False, and counted as refused, if there is none left."""
+        if self.used >= self.cap:
+            self.refused += 1
+            return False
+        self.used += 1
+        return True
+
+
+@final
+class Maps:
+    """All maps of one ITS, and the cache of translations in front of them."""
+
+    __slots__ = ("_lpis", "budget", "cache", "collections", "devices")
+
+    def __init__(self, lpis: "LpiStore", budget: Budget) -> None:
+        """Build empty maps; references go back to `lpis`, and what is mapped comes out of `budget`."""
+        self._lpis = lpis
+        self.budget = budget
+        self.devices: SortedDict[int, Device] = SortedDict()
+        self.collections: dict[int, Collection] = {}
+        self.cache: dict[int, Irq] = {}  # DeviceID << 16 | EventID -> LPI, which holds a reference
+
+    def find(self, devid: int, eventid: int) -> Ite | None:
+        """Return the entry of an event, or None: find_ite()."""
+        device = self.devices.get(devid)
+        return None if device is None else device.ites.get(eventid)
+
+    def add_device(self, device: Device) -> bool:
+        """Map a device; False if the budget is spent."""
+        if not self.budget.take():
+            return False
+        self.devices[device.devid] = device
+        return True
+
+    def add_collection(self, collection: Collection) -> bool:
+        """Map a collection, or make its placeholder; False if the budget is spent."""
+        if not self.budget.take():
+            return False
+        self.collections[collection.icid] = collection
+        return True
+
+    def remove_placeholder(self, collection: Collection) -> None:
+        """Remove a collection that has no events."""
+        del self.collections[collection.icid]
+        self.budget.used -= 1
+
+    def remember(self, devid: int, eventid: int, irq: Irq) -> None:
+        """Cache a translation: vgic_its_cache_translation()."""
+        key = devid << CACHE_KEY_SHIFT | eventid
+        if key not in self.cache:
+            irq.refs += 1
+            self.cache[key] = irq
+
+    def drop_cache(self) -> None:
+        """Forget every cached translation: vgic_its_invalidate_cache()."""
+        if self.cache:
+            cached = self.cache
+            self.cache = {}
+            for irq in cached.values():
+                self._lpis.put(irq)
+
+    def remove_event(self, device: Device, ite: Ite) -> None:
+        """Remove one entry: its_free_ite().  Empty the cache first."""
+        del device.ites[ite.eventid]
+        self.budget.used -= 1
+        self._lpis.put(ite.irq)
+
+    def remove_device(self, device: Device) -> None:
+        """Remove a device with all its events: vgic_its_free_device()."""
+        self.drop_cache()
+        for ite in device.ites.values():
+            self._lpis.put(ite.irq)
+        self.budget.used -= 1 + len(device.ites)
+        del self.devices[device.devid]
+
+    def remove_devices(self) -> None:
+        """Remove every device: vgic_its_free_device_list()."""
+        for device in list(self.devices.values()):
+            self.remove_device(device)
+
+    def remove_collection(self, collection: Collection) -> None:
+        """Remove a collection; its events become orphans: vgic_its_free_collection()."""
+        del self.collections[collection.icid]
+        self.budget.used -= 1
+        for device in self.devices.values():
+            for ite in device.ites.values():
+                if ite.collection is collection:
+                    ite.collection = None
+
+    def remove_collections(self) -> None:
+        """Remove every collection: vgic_its_free_collection_list()."""
+        self.budget.used -= len(self.collections)
+        self.collections = {}
+        for device in self.devices.values():
+            for ite in device.ites.values():
+                ite.collection = None
+
+    def retarget(self, collection: Collection) -> None:
+        """Send the LPI of every event of `collection` to its target: update_affinity_collection()."""
+        for device in self.devices.values():
+            for ite in device.ites.values():
+                if ite.collection is collection:
+                    ite.irq.target = collection.target
