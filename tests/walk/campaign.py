@@ -1,6 +1,7 @@
 """Walks and hostile guests for as long as one likes: python -m tests.walk.campaign --steps 1000000 --seed 1
 
     --steps     steps of random walks beside the naive model (default 1000000)
+    --its-steps steps of random walks with ITSs beside theirs (default 300000)
     --accesses  accesses by hostile guests (default 1000000)
     --seed      the first seed; each walk has its own (default 1)
 
@@ -11,6 +12,7 @@ down, and exits with 1.
 import argparse
 import sys
 
+from tests.walk import its_walk
 from tests.walk.hostile import HostileError, attack
 from tests.walk.walk import WalkError, seeded
 
@@ -22,6 +24,19 @@ WALKS_A_LINE = 50
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def campaign_its(seed: int, steps: int) -> None:
+    """Raises WalkError."""
+    delivered = commands = 0
+    walks = -(-steps // STEPS_A_WALK)
+    for n in range(walks):
+        pair = its_walk.seeded(seed + n, STEPS_A_WALK)
+        delivered += pair.delivered
+        commands += pair.model.commands
+        if (n + 1) % WALKS_A_LINE == 0 or n + 1 == walks:
+            done = (n + 1) * STEPS_A_WALK
+            say(f"{done} steps with ITSs, seeds {seed}..{seed + n}: {commands} commands, {delivered} LPIs delivered")
 
 
 def campaign(seed: int, steps: int, accesses: int) -> None:
@@ -45,13 +60,15 @@ def campaign(seed: int, steps: int, accesses: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Random walks beside the naive model, then hostile guests.")
+    parser = argparse.ArgumentParser(description="Random walks beside the naive models, and hostile guests.")
     parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--its-steps", type=int, default=300_000)
     parser.add_argument("--accesses", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     try:
         campaign(options.seed, options.steps, options.accesses)
+        campaign_its(options.seed, options.its_steps)
     except (WalkError, HostileError) as error:
         say(str(error))
         return 1
