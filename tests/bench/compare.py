@@ -57,7 +57,8 @@ def measure(tree: Path, rows: str, out: Path) -> dict[str, float]:
     out.unlink(missing_ok=True)
     options = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", f"--benchmark-max-time={SECONDS_A_ROW}"]
     command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *options]
-    command += ["tests/bench/test_rows.py", "tests/bench/test_rows_v2.py", "-k", rows, f"--rows-json={out}"]
+    command += [f"tests/bench/test_rows{kind}.py" for kind in ("", "_v2", "_its")]
+    command += ["-k", rows, f"--rows-json={out}"]
     ran = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
     if not out.exists() or (ran.returncode and tree == ROOT):
         raise SystemExit(f"rows failed in {tree}:\n{ran.stdout}{ran.stderr}")

@@ -1,6 +1,7 @@
 """The questions asked of performance and the answers wanted: one table, read by the harness and by people.
 
-Room:    data only.  The workloads are in test_rows.py and test_rows_v2.py, one test for each row, named test_<row id>.
+Room:    data only.  The workloads are in test_rows.py, test_rows_v2.py and test_rows_its.py: one test for each row,
+         named test_<row id>.
 """
 
 from dataclasses import dataclass, replace
@@ -57,4 +58,14 @@ _GICV3: Final[dict[str, Row]] = {
 _GICV2: Final[dict[str, Row]] = {
     f"v2_{row_id}": replace(row, must=RATIO * row.must, beside=row_id) for row_id, row in _GICV3.items()
 }
-ROWS: Final[dict[str, Row]] = _OWN | _GICV3 | _GICV2
+
+# LPIs: 50 devices with 1,000 events each are mapped, unless the row says otherwise.
+_ITS: Final[dict[str, Row]] = {
+    "msi_cached": Row(40, 20),
+    "msi_uncached": Row(80, 40),
+    "msi_to_eoi": Row(150, 80),
+    "mapti": Row(160, 90),
+    "bytes_per_lpi": Row(0.5, None, Scale.KB),
+    "bytes_per_lpi_one_event_a_device": Row(0.9, None, Scale.KB),
+}
+ROWS: Final[dict[str, Row]] = _OWN | _GICV3 | _GICV2 | _ITS
