@@ -56,7 +56,18 @@ def measure(tree: Path, rows: str, out: Path) -> dict[str, float]:
     """
     out.unlink(missing_ok=True)
     options = ["--benchmark-enable", "--benchmark-only", "--benchmark-quiet", f"--benchmark-max-time={SECONDS_A_ROW}"]
-    command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", "-p", "no:cacheprovider", *options]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-o",
+        "addopts=",
+        "--continue-on-collection-errors",
+        "-p",
+        "no:cacheprovider",
+        *options,
+    ]
     command += [f"tests/bench/test_rows{kind}.py" for kind in ("", "_v2", "_its")]
     command += ["-k", rows, f"--rows-json={out}"]
     ran = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
