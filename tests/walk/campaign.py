@@ -14,7 +14,8 @@ import sys
 
 from tests.walk import its_walk
 from tests.walk.hostile import HostileError, attack
-from tests.walk.walk import WalkError, seeded
+from tests.walk.steps import WalkError
+from tests.walk.walk import seeded
 
 STEPS_A_WALK = 1000
 ACCESSES_A_GUEST = 10_000

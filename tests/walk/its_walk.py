@@ -4,6 +4,7 @@ Room:    above its_steps; test_its_walk and campaign run walks.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -11,7 +12,7 @@ from tests.walk.its_naive_cpu import SPURIOUS
 from tests.walk.its_naive_lpi import VALID
 from tests.walk.its_pair import ITT_SIZE, ITTS, ItsPair, ItsSetup, own, words
 from tests.walk.its_steps import STEPS, set_up, step_redist_right
-from tests.walk.walk import Step, WalkError
+from tests.walk.steps import Step, cut_down_on_failure, do, drawn, told
 
 COMMON: Final[dict[str, int]] = {
     "commands": 60,
@@ -31,7 +32,6 @@ COMMON: Final[dict[str, int]] = {
 """Steps that every walk has, and how often one is chosen."""
 
 RARER: Final = tuple(name for name in STEPS if name not in COMMON)
-SHOWN_STEPS: Final = 30
 LRS: Final = (1, 2, 4, 4, 16)
 
 
@@ -48,12 +48,8 @@ def random_setup(rng: Random) -> ItsSetup:
 
 
 def random_steps(rng: Random, count: int, without: frozenset[str] = frozenset()) -> list[Step]:
-    """Draw the steps of a walk: each leaves out some of the rarer ones, and likes some others."""
-    choices = [name for name, weight in COMMON.items() for _ in range(weight)]
-    choices += [name for name in RARER if name not in without for _ in range(rng.choice((0, 1, 1, 2, 4)))]
-    return [
-        Step(rng.choice(choices), rng.getrandbits(8), rng.getrandbits(8), rng.getrandbits(32)) for _ in range(count)
-    ]
+    """Draw the steps of a walk."""
+    return drawn(rng, count, COMMON, [name for name in RARER if name not in without], (0, 1, 1, 2, 4))
 
 
 def boot(pair: ItsPair) -> None:
@@ -76,23 +72,17 @@ def boot(pair: ItsPair) -> None:
 
 def walk(pair: ItsPair, steps: Sequence[Step]) -> None:
     """Do steps.  Raises WalkError, caused by what went wrong."""
-    done = 0
-    try:
-        for step in steps:
-            STEPS[step.name](pair, step.a, step.b, step.c)
-            done += 1
-    except Exception as error:
-        last = "\n".join(f"    {step}," for step in steps[max(0, done + 1 - SHOWN_STEPS) : done + 1])
-        what = f"{type(error).__name__}: {error}"
-        raise WalkError(f"{what}\nat step {done}; {pair.setup}; the last steps:\n{last}") from error
+    with told(pair.setup, steps) as made:
+        do(pair, STEPS, made)
 
 
 def run(setup: ItsSetup, steps: Sequence[Step]) -> ItsPair:
     """Do a walk from boot to the end, where nothing may be left behind.  Raises WalkError."""
-    pair = ItsPair(setup)
-    boot(pair)
-    walk(pair, steps)
-    finish(pair)
+    with told(setup, steps) as made:
+        pair = ItsPair(setup)
+        boot(pair)
+        do(pair, STEPS, made)
+        finish(pair)
     return pair
 
 
@@ -118,35 +108,8 @@ def finish(pair: ItsPair) -> None:
     assert not left, f"LPIs {left} were left behind"
 
 
-def fails(setup: ItsSetup, steps: Sequence[Step]) -> bool:
-    try:
-        run(setup, steps)
-    except AssertionError:
-        return True
-    return False
-
-
-def shrink(setup: ItsSetup, steps: list[Step]) -> list[Step]:
-    """Return the steps of a failing walk without those that it fails without, too."""
-    size = len(steps) // 2
-    while size:
-        at = 0
-        while at < len(steps):
-            fewer = steps[:at] + steps[at + size :]
-            if fails(setup, fewer):
-                steps = fewer
-            else:
-                at += size
-        size //= 2
-    return steps
-
-
 def seeded(seed: int, count: int) -> ItsPair:
     """Do the walk that a seed gives.  Raises WalkError, whose message has the seed and the walk cut down."""
     rng = Random(seed)
     setup, steps = random_setup(rng), random_steps(rng, count)
-    try:
-        return run(setup, steps)
-    except AssertionError as error:
-        listed = "\n".join(f"    {step}," for step in shrink(setup, steps))
-        raise WalkError(f"seed {seed}, {setup}: {error}\ncut down to:\n{listed}") from error
+    return cut_down_on_failure(seed, partial(run, setup), steps)

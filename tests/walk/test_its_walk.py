@@ -6,6 +6,7 @@ A failure shows the setup and the steps, cut down; `python -m tests.walk.campaig
 import gc
 import tracemalloc
 from collections import Counter
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -17,8 +18,8 @@ from tests.walk import its_invariants
 from tests.walk.its_naive_lpi import VALID
 from tests.walk.its_pair import ITT_SIZE, ITTS, ItsPair, ItsSetup, own, words
 from tests.walk.its_steps import STEPS
-from tests.walk.its_walk import LRS, boot, fails, random_steps, run, seeded, shrink, walk
-from tests.walk.walk import Step
+from tests.walk.its_walk import LRS, boot, random_steps, run, seeded, walk
+from tests.walk.steps import Step, fails, shrink
 from vgic.irq import Irq
 from vgic.its.maps import Collection, Device, Ite
 
@@ -72,11 +73,11 @@ def test_walks_reach_what_they_are_for() -> None:
 
 def test_a_failing_walk_is_cut_down() -> None:
     """Shrinking keeps a step that fails, and drops those that have no part in it."""
-    setup = ItsSetup(vcpus=1, itss=1)
+    again = partial(run, ItsSetup(vcpus=1, itss=1))
     unknown = Step("no such step")
     made = [Step("enter"), Step("serve"), unknown, Step("commands")]
-    assert fails(setup, made)
-    assert shrink(setup, made) == [unknown]
+    assert fails(again, made)
+    assert shrink(again, made) == [unknown]
 
 
 def test_every_invariant_has_its_function() -> None:

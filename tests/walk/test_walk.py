@@ -3,6 +3,7 @@
 A failure shows the setup and the steps, cut down; `python -m tests.walk.campaign` does the same for longer.
 """
 
+from functools import partial
 from typing import Final
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.walk.pair import Kind, Setup
 from tests.walk.pair_v2 import PairV2
-from tests.walk.walk import LRS, STEPS, Step, fails, run, seeded, shrink
+from tests.walk.steps import Step, fails, shrink
+from tests.walk.walk import LRS, STEPS, run, seeded
 
 SEEDS: Final = range(40)
 KINDS: Final = list(Kind)
@@ -67,8 +69,8 @@ def test_walks_reach_what_they_are_for(kind: Kind) -> None:
 
 def test_a_failing_walk_is_cut_down() -> None:
     """Shrinking keeps a step that fails, and drops those that have no part in it."""
-    setup = Setup(vcpus=1, cpus=1)
+    again = partial(run, Setup(vcpus=1, cpus=1))
     unknown = Step("no such step")
     walk = [Step("enter"), Step("serve"), unknown, Step("leave")]
-    assert fails(setup, walk)
-    assert shrink(setup, walk) == [unknown]
+    assert fails(again, walk)
+    assert shrink(again, walk) == [unknown]

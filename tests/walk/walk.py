@@ -1,19 +1,19 @@
 """A random walk: steps drawn at random, done to the library and its naive model, and cut down when they fail.
 
 Room:    above steps_host and steps_guest; test_walk and campaign run walks.
-Holds:   the same setup and steps are the same walk; any step may follow any other, so that a failing walk can be
-         cut down to the steps that matter.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final
 
 from tests.walk import steps_guest, steps_host, steps_v2
 from tests.walk.naive import NR_SGIS, Bank
 from tests.walk.naive_cpu import SPURIOUS
 from tests.walk.pair import ALL_BITS, DIST, Kind, Pair, Setup
 from tests.walk.pair_v2 import PairV2
+from tests.walk.steps import Step, cut_down_on_failure, do, drawn, told
 
 STEPS: Final = steps_v2.GICV3_HAS_NOT | steps_host.STEPS | steps_guest.STEPS
 STEPS_V2: Final = STEPS | steps_v2.STEPS
@@ -31,21 +31,7 @@ COMMON: Final[dict[str, int]] = {
 """Steps that every walk has, and how often one is chosen."""
 
 RARER: Final = tuple(name for name in STEPS if name not in COMMON)
-SHOWN_STEPS: Final = 30
 LRS: Final = (1, 2, 3, 4, 4, 4, 8, 16)
-
-
-class Step(NamedTuple):
-    """One step: its name, and numbers that it takes what it needs of."""
-
-    name: str
-    a: int = 0
-    b: int = 0
-    c: int = 0
-
-
-class WalkError(AssertionError):
-    """A walk went wrong; the message has the setup and the last steps."""
 
 
 def random_setup(rng: Random, kind: Kind | None = None) -> Setup:
@@ -67,53 +53,17 @@ def random_setup(rng: Random, kind: Kind | None = None) -> Setup:
 
 
 def random_steps(rng: Random, count: int) -> list[Step]:
-    """Draw the steps of a walk: each walk leaves out some of the rarer ones and likes some others."""
-    choices = [name for name, weight in COMMON.items() for _ in range(weight)]
-    choices += [name for name in RARER for _ in range(rng.choice((0, 1, 2, 2, 6)))]
-    return [
-        Step(rng.choice(choices), rng.getrandbits(8), rng.getrandbits(8), rng.getrandbits(32)) for _ in range(count)
-    ]
+    """Draw the steps of a walk."""
+    return drawn(rng, count, COMMON, RARER, (0, 1, 2, 2, 6))
 
 
 def run(setup: Setup, steps: Sequence[Step]) -> Pair:
     """Do a walk to its end.  Raises WalkError, caused by what went wrong."""
-    done = 0
-    try:
+    with told(setup, steps) as made:
         pair = Pair(setup) if setup.kind is Kind.V3 else PairV2(setup)
-        doings = STEPS if setup.kind is Kind.V3 else STEPS_V2
-        for step in steps:
-            doings[step.name](pair, step.a, step.b, step.c)
-            done += 1
+        do(pair, STEPS if setup.kind is Kind.V3 else STEPS_V2, made)
         drain(pair)
-    except Exception as error:
-        last = "\n".join(f"    {step}," for step in steps[max(0, done + 1 - SHOWN_STEPS) : done + 1])
-        where = f"at step {done}" if done < len(steps) else f"draining after {done} steps"
-        raise WalkError(f"{type(error).__name__}: {error}\n{where}; {setup}; the last steps:\n{last}") from error
     return pair
-
-
-def fails(setup: Setup, steps: Sequence[Step]) -> bool:
-    """Whether a walk goes wrong."""
-    try:
-        run(setup, steps)
-    except WalkError:
-        return True
-    return False
-
-
-def shrink(setup: Setup, steps: list[Step]) -> list[Step]:
-    """Return the steps of a failing walk without those that it fails without, too."""
-    size = len(steps) // 2
-    while size:
-        at = 0
-        while at < len(steps):
-            fewer = steps[:at] + steps[at + size :]
-            if fails(setup, fewer):
-                steps = fewer
-            else:
-                at += size
-        size //= 2
-    return steps
 
 
 def seeded(seed: int, count: int, kind: Kind | None = None) -> Pair:
@@ -123,12 +73,7 @@ def seeded(seed: int, count: int, kind: Kind | None = None) -> Pair:
     """
     rng = Random(seed)
     setup, steps = random_setup(rng, kind), random_steps(rng, count)
-    try:
-        return run(setup, steps)
-    except WalkError as error:
-        short = shrink(setup, steps)
-        listed = "\n".join(f"    {step}," for step in short)
-        raise WalkError(f"seed {seed}: {error}\ncut down to {len(short)} steps:\n{listed}") from error
+    return cut_down_on_failure(seed, partial(run, setup), steps)
 
 
 def drain(pair: Pair) -> None:
