@@ -5,11 +5,11 @@ A row is a test called test_<row id> that builds its state, hands one operation 
 
 from typing import Final
 
+from tests.bench.guest import GICD, PRIORITIES, enter_exit, held, set_up_spis
 from tests.bench.measure import RowFixture
 from tests.bench.unit import Bare
 from vgic import Vcpu, Vgic, arch
 
-GICD: Final = 0x0800_0000
 GICR: Final = 0x080A_0000
 IAR1: Final = arch.ICC_IAR1_EL1
 EOIR1: Final = arch.ICC_EOIR1_EL1
@@ -24,23 +24,12 @@ def make_vm(vcpus: int = 1, spis: int = 960, *, level: bool = False, threads: bo
         vcpu.msr(arch.ICC_PMR_EL1, 0xF8)
         vcpu.msr(arch.ICC_IGRPEN1_EL1, 1)
         for at in range(0, 32, 4):
-            vcpu.write(GICR + n * 0x2_0000 + 0x1_0400 + at, 4, 0xA0A0A0A0)
+            vcpu.write(GICR + n * 0x2_0000 + 0x1_0400 + at, 4, PRIORITIES)
         if n == 0:
-            for intid in range(32, 32 + spis, 4):
-                vcpu.write(GICD + 0x400 + intid, 4, 0xA0A0A0A0)
-            if level:
-                for intid in range(32, 32 + spis, 16):
-                    vcpu.write(GICD + 0xC00 + intid // 4, 4, 0)
-            for intid in range(32, 32 + spis, 32):
-                vcpu.write(GICD + 0x100 + intid // 8, 4, 0xFFFF_FFFF)
+            set_up_spis(vcpu, spis, level=level)
             vcpu.write(GICD, 4, 0x12)
         vcpu.exit()
     return vm
-
-
-def enter_exit(vcpu: Vcpu) -> None:
-    vcpu.enter()
-    vcpu.exit()
 
 
 def deliver(vm: Vgic, vcpu: Vcpu, intid: int) -> int:
@@ -102,21 +91,12 @@ def test_level_spi_eoi_callback(row: RowFixture) -> None:
     assert not vm.vcpus[0].ap_list, "the line is still high"
 
 
-def held(queued: int) -> Vcpu:
-    """A vCPU with `queued` level SPIs held high: a steady state."""
-    vm = make_vm(level=True)
-    for intid in range(32, 32 + queued):
-        vm.inject(intid, True)
-    enter_exit(vm.vcpus[0])
-    return vm.vcpus[0]
-
-
 def test_entry_exit_4_held(row: RowFixture) -> None:
     """One guest entry and exit with 4 level SPIs held high in 4 list registers.
 
     Unit: one entry+exit.  Expect: linear in the list registers used.
     """
-    vcpu = held(4)
+    vcpu = held(make_vm(level=True), 4)
     writes = vcpu.pe.cost.lr_writes
     entries = vcpu.pe.cost.entries
     row("entry_exit_4_held")(enter_exit, vcpu)
@@ -128,7 +108,7 @@ def test_per_queued_of_256(row: RowFixture) -> None:
 
     Unit: one queued interrupt.  Expect: linear: the sort decision, the sort and the prune look at each.
     """
-    vcpu = held(256)
+    vcpu = held(make_vm(level=True), 256)
     row("per_queued_of_256", per=252)(enter_exit, vcpu)
     assert len(vcpu.ap_list) == 256, "measured something else"
 

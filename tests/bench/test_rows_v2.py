@@ -5,8 +5,8 @@ Each is judged beside the GICv3 row of the same run, which says what is done; he
 
 from typing import Final
 
+from tests.bench.guest import GICD, PRIORITIES, enter_exit, held, set_up_spis
 from tests.bench.measure import RowFixture
-from tests.bench.test_rows import GICD, enter_exit
 from vgic import Vcpu, Vgic
 
 GICC: Final = 0x0801_0000
@@ -27,14 +27,10 @@ def make_vm(vcpus: int = 1, spis: int = 960, *, level: bool = False, threads: bo
         vcpu.enter()
         vcpu.write(PMR, 4, 0xF8)
         vcpu.write(CTLR, 4, 1)
-        for at in range(0, 32 + (spis if n == 0 else 0), 4):
-            vcpu.write(GICD + 0x400 + at, 4, 0xA0A0_A0A0)
+        for at in range(0, 32, 4):
+            vcpu.write(GICD + 0x400 + at, 4, PRIORITIES)
         if n == 0:
-            if level:
-                for intid in range(32, 32 + spis, 16):
-                    vcpu.write(GICD + 0xC00 + intid // 4, 4, 0)
-            for intid in range(32, 32 + spis, 32):
-                vcpu.write(GICD + 0x100 + intid // 8, 4, 0xFFFF_FFFF)
+            set_up_spis(vcpu, spis, level=level)
             vcpu.write(GICD, 4, 1)
         vcpu.exit()
     return vm
@@ -79,18 +75,9 @@ def test_v2_level_spi_eoi_callback(row: RowFixture) -> None:
     assert not vm.vcpus[0].ap_list, "the line is still high"
 
 
-def held(queued: int) -> Vcpu:
-    """A vCPU with `queued` level SPIs held high: a steady state."""
-    vm = make_vm(level=True)
-    for intid in range(32, 32 + queued):
-        vm.inject(intid, True)
-    enter_exit(vm.vcpus[0])
-    return vm.vcpus[0]
-
-
 def test_v2_entry_exit_4_held(row: RowFixture) -> None:
     """Unit: one entry+exit.  Expect: a call more for each list register, which may hold an SGI."""
-    vcpu = held(4)
+    vcpu = held(make_vm(level=True), 4)
     writes = vcpu.pe.cost.lr_writes
     entries = vcpu.pe.cost.entries
     row("v2_entry_exit_4_held")(enter_exit, vcpu)
@@ -99,7 +86,7 @@ def test_v2_entry_exit_4_held(row: RowFixture) -> None:
 
 def test_v2_per_queued_of_256(row: RowFixture) -> None:
     """Unit: one queued interrupt.  Expect: linear; sources are counted as well."""
-    vcpu = held(256)
+    vcpu = held(make_vm(level=True), 256)
     row("v2_per_queued_of_256", per=252)(enter_exit, vcpu)
     assert len(vcpu.ap_list) == 256, "measured something else"
 
