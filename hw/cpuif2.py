@@ -31,7 +31,10 @@ from hw.physirq import LineListener
 
 
 class CpuInterface2:
-    """A GICC or GICV frame.  Each method of the two sections below is one access, which implementations count."""
+    """A GICC or GICV frame.  Each method of the two sections below is one access, which implementations count.
+
+    They raise here because Gicc and Gicv write them: a plain base, no ABC, keeps their calls direct when compiled.
+    """
 
     __slots__ = ("iidr", "listener")
 

@@ -15,7 +15,11 @@ from hw.physirq import Bank, LineListener
 
 
 class Distributor(Bank):
-    """The one distributor of a machine."""
+    """The one distributor of a machine.
+
+    `read` and `write` raise here because each GIC version has its own registers: DistributorV2, DistributorV3.
+    A plain base, no ABC, keeps calls direct when compiled.
+    """
 
     def __init__(self, config: PhysConfig) -> None:
         """Reset state: every group disabled, every SPI idle."""

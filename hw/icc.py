@@ -49,7 +49,11 @@ class Candidate:
 
 
 class SgiPort:
-    """Carries SGIs from one PE to others."""
+    """Carries SGIs from one PE to others.
+
+    `send_sgi` raises here because the Machine does it, which knows all PEs.  A base and no Protocol, which would be a
+    lookup for each call when compiled.
+    """
 
     def send_sgi(self, source: int, value: int, groups: int) -> None:
         """PE number `source` wrote `value`, laid out as ICC_SGI1R_EL1; `groups` as Redistributor.receive_sgi."""

@@ -60,7 +60,11 @@ TRAPS: Final = HCR_TC | HCR_TALL0 | HCR_TALL1 | HCR_TDIR
 
 
 class PhysicalDeactivator:
-    """Where the virtual interface sends the deactivation of a physical interrupt (an LR with HW=1)."""
+    """Where the virtual interface sends the deactivation of a physical interrupt (an LR with HW=1).
+
+    `deactivate` raises here because the physical interface does it, which each kind of PE has its own of.  A base and
+    no Protocol, which would be a lookup for each call when compiled.
+    """
 
     def deactivate(self, pintid: int) -> None:
         """Deactivate `pintid`, 0..1019, as a write of ICC_DIR_EL1 by this PE would; no effect if not active."""

@@ -44,6 +44,9 @@ class Pe(Routing):
 
     The watcher, if any, is told of changes by accesses by encoding and by MMIO.  The EL2 fast path
     (methods of `virt`) and the control bits are not watched: call poll_lines() after them.
+
+    `physical_line` raises here because each of the two has its own physical interface.  A plain base, no ABC, keeps
+    calls direct when compiled.
     """
 
     redist: Redistributor  # GICv3 only

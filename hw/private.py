@@ -15,7 +15,11 @@ from hw.physirq import Bank, PhysIrq
 
 
 class Private(Bank):
-    """INTIDs 0..31 of the PE with packed affinity `aff`, the `number`th of the machine."""
+    """INTIDs 0..31 of the PE with packed affinity `aff`, the `number`th of the machine.
+
+    `read_word` and `write_word` raise here because each GIC version has these registers in a place of its own:
+    PrivateV2, Redistributor.  A plain base, no ABC, keeps calls direct when compiled.
+    """
 
     def __init__(self, number: int, aff: int, dist: Distributor, virt: Ich, cost: Cost) -> None:
         """Reset state.  `virt` drives the maintenance interrupt; `cost` counts the MMIO accesses."""

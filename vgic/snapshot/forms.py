@@ -37,7 +37,7 @@ def show(value: Json) -> str:
 
 
 class Form:
-    """One kind of value."""
+    """One kind of value; each subclass writes and reads its own."""
 
     __slots__ = ()
 
