@@ -6,12 +6,12 @@ Holds:   the VM is a real one, made through the public API; what is set directly
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, ParamSpec
 
 from hw.arch import ICC_EOIR1_EL1, ICC_IAR1_EL1, VMCR_VENG0, VMCR_VENG1, VMCR_VFIQEN, VMCR_VPMR_SHIFT
 from hw.lr import ListReg
 from tests.support import make_vm
-from vgic import TracePort, Vcpu, VgicError
+from vgic import TracePort, Vcpu, Vgic, VgicError
 from vgic.dist import Dist
 from vgic.irq import Irq
 
@@ -21,21 +21,25 @@ OPEN: Final = 0xF8 << VMCR_VPMR_SHIFT | VMCR_VENG1 | VMCR_VENG0 | VMCR_VFIQEN
 EDGE: Final = False
 LEVEL: Final = True
 
+P = ParamSpec("P")
 
-class Rig:
-    """A GICv3 VM with its distributor enabled and its CPU interfaces open, and a list of the kicks it sent."""
 
-    def __init__(self, vcpus: int = 1, *, spis: int = 64, lrs: int = 4, cpus: int | None = None) -> None:
-        self.vm = make_vm(vcpus, cpus=cpus, spis=spis, lrs=lrs)
+class VmRig:
+    """A VM with its distributor enabled and its CPU interfaces set to `vmcr`, and a list of the kicks it sent."""
+
+    group = 1
+    """The group of an interrupt of which a test does not say it."""
+
+    def __init__(self, vm: Vgic, vmcr: int) -> None:
+        self.vm = vm
         self.kicks: list[int] = []
-        self.vm.kick = self.kicks.append
-        self.vcpus: list[Vcpu] = list(self.vm.vcpus)
+        vm.kick = self.kicks.append
+        self.vcpus: list[Vcpu] = list(vm.vcpus)
         self.vcpu = self.vcpus[0]
         self.dist: Dist = self.vcpu.dist
-        self.machine = self.vm.host.machine
         self.dist.enabled = True
         for vcpu in self.vcpus:
-            vcpu.vmcr = OPEN
+            vcpu.vmcr = vmcr
 
     def irq(
         self,
@@ -47,22 +51,30 @@ class Rig:
         latch: bool = False,
         line: bool = False,
         active: bool = False,
+        sources: int = 0,
+        active_source: int = 0,
         priority: int = 0xA0,
-        group: int = 1,
+        group: int | None = None,
     ) -> Irq:
         """Return the interrupt `intid` of a vCPU, put into this state; an SPI is routed to that vCPU."""
-        owner = self.vcpus[vcpu]
-        irq = owner.find_irq(intid)
-        assert irq is not None, f"no INTID {intid}"
+        irq = self.found(intid, vcpu)
         if level is not None:
             irq.level = level
-        irq.target = owner
+        irq.target = self.vcpus[vcpu]
         irq.enabled = enabled
-        irq.pending_latch = latch
+        irq.pending_latch = latch or sources != 0
         irq.line_level = line
         irq.active = active
+        irq.source = sources
+        irq.active_source = active_source
         irq.priority = priority
-        irq.group = group
+        irq.group = self.group if group is None else group
+        return irq
+
+    def found(self, intid: int, vcpu: int = 0) -> Irq:
+        """Return the interrupt `intid` as a vCPU sees it."""
+        irq = self.vcpus[vcpu].find_irq(intid)
+        assert irq is not None, f"no INTID {intid}"
         return irq
 
     def listed(self, vcpu: int = 0) -> list[int]:
@@ -73,6 +85,14 @@ class Rig:
         """Return the live list registers that the last flush filled."""
         owner = self.vcpus[vcpu]
         return owner.pe.virt.lrs[: owner.used_lrs]
+
+
+class Rig(VmRig):
+    """A GICv3 VM, open to interrupts of both groups."""
+
+    def __init__(self, vcpus: int = 1, *, spis: int = 64, lrs: int = 4, cpus: int | None = None) -> None:
+        super().__init__(make_vm(vcpus, cpus=cpus, spis=spis, lrs=lrs), OPEN)
+        self.machine = self.vm.host.machine
 
     def lr_intids(self, vcpu: int = 0) -> list[int]:
         """Return the INTIDs in those list registers."""
@@ -104,10 +124,10 @@ def take(vcpu: Vcpu) -> int:
     return intid
 
 
-def outcome(call: Callable[[], object]) -> int:
+def outcome(call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> int:
     """0, or the errno of what it raises."""
     try:
-        call()
+        call(*args, **kwargs)
     except VgicError as error:
         return error.errno
     return 0

@@ -20,7 +20,8 @@ from hw.arch import (
     ICC_SRE_EL1,
 )
 from tests.support import freeze
-from tests.unit.vgic.v3.conftest import PPI, SPI, Regs, Story, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import PPI, SPI, Regs, Story
 from vgic import CREATE_DEVICE_TEST, CTRL_INIT, CTRL_SAVE_PENDING_TABLES, Addr, DeviceType, Group, Vgic
 from vgic.ap_list import queue
 
@@ -88,19 +89,19 @@ EXISTS: Final = {
 @pytest.mark.parametrize("row", EXISTS.values(), ids=EXISTS)
 def test_has_attr(row: Exists) -> None:
     device = Regs(vcpus=2).device
-    assert refusal(device.check_attr, row.group, row.attr) == row.errno
+    assert outcome(device.check_attr, row.group, row.attr) == row.errno
     assert device.has_attr(row.group, row.attr) is (row.errno == 0)
 
 
 @pytest.mark.parametrize("group", [Group.CPU_REGS, Group.ITS_REGS, 9, 1 << 20], ids=str)
 def test_what_is_no_group_can_be_neither_read_nor_set(group: int) -> None:
     device = Regs().device
-    assert [refusal(call, group, 0) for call in (device.get_attr, device.set_attr)] == [ENXIO, ENXIO]
+    assert [outcome(call, group, 0) for call in (device.get_attr, device.set_attr)] == [ENXIO, ENXIO]
 
 
 @pytest.mark.parametrize("attr", [CTRL_INIT, CTRL_SAVE_PENDING_TABLES, 1, 9])
 def test_control_attributes_have_no_value(attr: int) -> None:
-    assert refusal(Regs().device.get_attr, Group.CTRL, attr) == ENXIO
+    assert outcome(Regs().device.get_attr, Group.CTRL, attr) == ENXIO
 
 
 def test_has_attr_counts_spis_as_they_are_now() -> None:
@@ -116,16 +117,16 @@ def test_without_a_vcpu_there_are_no_registers() -> None:
     device = Story("device; init").device
     attrs = [(Group.DIST_REGS, GICD_CTLR), (Group.REDIST_REGS, GICR_TYPER), (Group.CPU_SYSREGS, ICC_PMR_EL1)]
     for call in (device.check_attr, device.get_attr, device.set_attr):
-        assert [refusal(call, group, attr) for group, attr in attrs] == [EINVAL] * 3
+        assert [outcome(call, group, attr) for group, attr in attrs] == [EINVAL] * 3
 
 
 def test_a_device_made_to_ask_leads_nowhere() -> None:
     vm = Vgic(threads=False)
     device = vm.create_device(DeviceType.VGIC_V3, CREATE_DEVICE_TEST)
     errnos = [
-        refusal(device.check_attr, Group.NR_IRQS, 0),
-        refusal(device.set_attr, Group.CTRL, CTRL_INIT),
-        refusal(device.get_attr, Group.NR_IRQS, 0),
+        outcome(device.check_attr, Group.NR_IRQS, 0),
+        outcome(device.set_attr, Group.CTRL, CTRL_INIT),
+        outcome(device.get_attr, Group.NR_IRQS, 0),
     ]
     assert errnos == [ENXIO] * 3
 
@@ -133,8 +134,8 @@ def test_a_device_made_to_ask_leads_nowhere() -> None:
 @pytest.mark.parametrize("value", [-1 << 64, 1 << 64])
 def test_a_value_is_an_unsigned_64_bit_number(value: int) -> None:
     device = Story("device").device
-    assert refusal(device.set_attr, Group.NR_IRQS, 0, value | 64) == EINVAL
-    assert refusal(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, value) == EINVAL
+    assert outcome(device.set_attr, Group.NR_IRQS, 0, value | 64) == EINVAL
+    assert outcome(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, value) == EINVAL
 
 
 # -- ADDR --------------------------------------------------------------------------------------------
@@ -155,14 +156,14 @@ DIST_BASES: Final = {
 def test_the_distributors_base(row: tuple[int, int]) -> None:
     base, errno = row
     device = Story("device").device
-    errnos = refusal(device.set_attr, Group.ADDR, Addr.V3_DIST, base)
+    errnos = outcome(device.set_attr, Group.ADDR, Addr.V3_DIST, base)
     assert (errnos, device.get_attr(Group.ADDR, Addr.V3_DIST)) == (errno, UNSET if errno else base)
 
 
 @pytest.mark.parametrize("base", [0x0800_0000, 0x0900_0000, 1, IPA], ids=hex)
 def test_it_is_set_once(base: int) -> None:
     story = Story("device; dist 0x8000000")
-    assert refusal(story.device.set_attr, Group.ADDR, Addr.V3_DIST, base) == EEXIST
+    assert outcome(story.device.set_attr, Group.ADDR, Addr.V3_DIST, base) == EEXIST
 
 
 def test_it_may_be_set_after_init_and_over_redistributors() -> None:
@@ -172,13 +173,13 @@ def test_it_may_be_set_after_init_and_over_redistributors() -> None:
 @pytest.mark.parametrize("attr", [Addr.V2_DIST, Addr.V2_CPU, Addr.ITS, 6, UNSET], ids=str)
 def test_no_other_addresses(attr: int) -> None:
     device = Story("device").device
-    errnos = refusal(device.set_attr, Group.ADDR, attr, 1), refusal(device.get_attr, Group.ADDR, attr)
+    errnos = outcome(device.set_attr, Group.ADDR, attr, 1), outcome(device.get_attr, Group.ADDR, attr)
     assert errnos == (ENXIO, ENXIO)
 
 
 def test_unknown_regions() -> None:
     device = Story("device").device
-    assert refusal(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, 0) == ENOENT
+    assert outcome(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, 0) == ENOENT
 
 
 # -- NR_IRQS -----------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ COUNTS: Final = {
 def test_nr_irqs(row: tuple[int, int]) -> None:
     count, errno = row
     device = Story("device").device
-    got = refusal(device.set_attr, Group.NR_IRQS, 0, count)
+    got = outcome(device.set_attr, Group.NR_IRQS, 0, count)
     assert (got, device.get_attr(Group.NR_IRQS, 0)) == (errno, 32 if errno else count & 0xFFFF_FFFF)
 
 
@@ -237,7 +238,7 @@ def test_init_again_changes_nothing() -> None:
 def test_init_does_not_mind_a_running_vcpu_once_done() -> None:
     regs = Regs()
     regs.vcpus[0].enter()
-    assert refusal(regs.device.set_attr, Group.CTRL, CTRL_INIT) == 0
+    assert outcome(regs.device.set_attr, Group.CTRL, CTRL_INIT) == 0
 
 
 def test_saving_pending_tables_without_lpis_changes_nothing() -> None:
@@ -252,15 +253,15 @@ def test_saving_pending_tables_is_refused() -> None:
     early = Story("vcpu 0; device").device
     regs = Regs()
     regs.vcpus[0].enter()
-    errnos = [refusal(device.set_attr, Group.CTRL, CTRL_SAVE_PENDING_TABLES) for device in (early, regs.device)]
+    errnos = [outcome(device.set_attr, Group.CTRL, CTRL_SAVE_PENDING_TABLES) for device in (early, regs.device)]
     assert errnos == [ENXIO, EBUSY]
 
 
 @pytest.mark.parametrize("attr", [1, 2, 4, 9, 1 << 40])
 def test_what_is_no_control_attribute_does_nothing(attr: int) -> None:
     device = Story("device").device
-    errno = refusal(device.set_attr, Group.CTRL, attr)
-    assert (errno, refusal(device.set_attr, Group.NR_IRQS, 0, 64)) == (ENXIO, 0), "init would have frozen the number"
+    errno = outcome(device.set_attr, Group.CTRL, attr)
+    assert (errno, outcome(device.set_attr, Group.NR_IRQS, 0, 64)) == (ENXIO, 0), "init would have frozen the number"
 
 
 # -- register groups: who, then busy, then init, then what ---------------------------------------------
@@ -303,7 +304,7 @@ def test_a_register_access_is_refused(row: Order, access: str) -> None:
     before = freeze(regs.dist)
     value = regs.device.get_attr(row.group, row.attr) if row.errno == 0 else 0
     call = regs.device.get_attr if access == "get" else regs.device.set_attr
-    assert refusal(call, row.group, row.attr, value) == row.errno
+    assert outcome(call, row.group, row.attr, value) == row.errno
     assert freeze(regs.dist) == before
 
 
@@ -321,7 +322,7 @@ def test_a_register_access_is_refused(row: Order, access: str) -> None:
 )
 def test_before_init_every_register_is_busy(group: int, attr: int, errno: int, access: str) -> None:
     device = Story("vcpu 0; device").device
-    assert refusal(device.get_attr if access == "get" else device.set_attr, group, attr) == errno
+    assert outcome(device.get_attr if access == "get" else device.set_attr, group, attr) == errno
 
 
 def test_registers_are_those_of_the_vcpu_named() -> None:
@@ -350,7 +351,7 @@ def test_frames_take_32_bits_and_system_registers_64() -> None:
     regs = Regs()
     regs.device.set_attr(Group.DIST_REGS, GICD_ISENABLER + 4, 0xFF << 32 | 1)
     assert regs.device.get_attr(Group.DIST_REGS, GICD_ISENABLER + 4) == 1
-    assert refusal(regs.device.set_attr, Group.CPU_SYSREGS, ICC_SRE_EL1, 1 << 63) == EINVAL
+    assert outcome(regs.device.set_attr, Group.CPU_SYSREGS, ICC_SRE_EL1, 1 << 63) == EINVAL
 
 
 # -- LEVEL_INFO --------------------------------------------------------------------------------------
@@ -413,10 +414,10 @@ def test_a_dead_vm_answers_nothing() -> None:
     story = Story("vcpu 0; device; init; run 0 -> ENXIO")
     device = story.device
     errnos = [
-        refusal(device.check_attr, Group.NR_IRQS, 0),
-        refusal(device.get_attr, Group.NR_IRQS, 0),
-        refusal(device.set_attr, Group.CTRL, CTRL_INIT),
-        refusal(device.get_attr, 9, 0),
+        outcome(device.check_attr, Group.NR_IRQS, 0),
+        outcome(device.get_attr, Group.NR_IRQS, 0),
+        outcome(device.set_attr, Group.CTRL, CTRL_INIT),
+        outcome(device.get_attr, 9, 0),
     ]
     assert errnos == [EIO] * 4
 

@@ -11,7 +11,8 @@ import pytest
 from hw import Machine, VirtConfig
 from hw.arch import HCR_EN, ICC_PMR_EL1, UNDEFINED
 from tests.support import freeze
-from tests.unit.vgic.v3.conftest import Story, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import Story
 from vgic import CREATE_DEVICE_TEST, CTRL_INIT, Addr, Cap, Device, DeviceType, Group, Host, LineType, Vgic, irq_word
 
 FRAMES: Final = "dist 0x8000000; legacy 0x80a0000"
@@ -93,14 +94,14 @@ def test_the_number_of_vcpus_is_looked_at_before_init() -> None:
 def test_no_other_devices(kind: int, flags: int) -> None:
     vm = Vgic(threads=False)
     vm.create_device(DeviceType.VGIC_V3)
-    assert refusal(vm.create_device, kind, flags) == ENODEV, "the type is looked at before what there is"
+    assert outcome(vm.create_device, kind, flags) == ENODEV, "the type is looked at before what there is"
 
 
 def test_no_gicv2_irqchip_on_a_host_without_gicv2() -> None:
     vm = Vgic(threads=False)
-    errnos = [refusal(vm.create_irqchip)]
+    errnos = [outcome(vm.create_irqchip)]
     vm.create_device(DeviceType.VGIC_V3)
-    errnos.append(refusal(vm.create_irqchip))
+    errnos.append(outcome(vm.create_irqchip))
     assert errnos == [ENODEV, ENODEV]
 
 
@@ -108,7 +109,7 @@ def test_a_test_creates_nothing_and_looks_at_the_type_alone() -> None:
     vm = Vgic(threads=False)
     vcpu = vm.create_vcpu()
     vcpu.enter()
-    assert refusal(vm.create_device, DeviceType.VGIC_V3, CREATE_DEVICE_TEST) == 0
+    assert outcome(vm.create_device, DeviceType.VGIC_V3, CREATE_DEVICE_TEST) == 0
     vcpu.exit()
     assert (vcpu.dist.model, vcpu.redist) == (None, None)
 
@@ -124,9 +125,9 @@ def test_creation_looks_at_running_vcpus_first() -> None:
     story = Story("vcpu 0; vcpu 1; device; dist 0x8000000; legacy 0x80a0000; init")
     running = story.by_id[0]
     running.enter()
-    errnos = [refusal(story.vm.create_device, DeviceType.VGIC_V3)]
+    errnos = [outcome(story.vm.create_device, DeviceType.VGIC_V3)]
     running.exit()
-    errnos.append(refusal(story.vm.create_device, DeviceType.VGIC_V3))
+    errnos.append(outcome(story.vm.create_device, DeviceType.VGIC_V3))
     assert errnos == [EBUSY, EEXIST]
 
 
@@ -136,7 +137,7 @@ def test_a_refused_device_changes_nothing() -> None:
     vcpu.enter()
     vcpu.exit()
     before = freeze(vcpu.dist)
-    assert (refusal(vm.create_device, DeviceType.VGIC_V3), freeze(vcpu.dist)) == (EBUSY, before)
+    assert (outcome(vm.create_device, DeviceType.VGIC_V3), freeze(vcpu.dist)) == (EBUSY, before)
 
 
 # -- reset state -----------------------------------------------------------------------------------
@@ -227,16 +228,16 @@ def test_a_dead_vm_refuses_every_ioctl() -> None:
     story = Story("vcpu 0; device; init; run 0 -> ENXIO")
     vm, vcpu = story.vm, story.by_id[0]
     errnos = {
-        "create_vcpu": refusal(vm.create_vcpu),
-        "create_device": refusal(vm.create_device, DeviceType.VGIC_V3),
-        "create_device, no such type": refusal(vm.create_device, 99),
-        "create_irqchip": refusal(vm.create_irqchip),
-        "irq_line": refusal(vm.irq_line, irq_word(LineType.SPI, 32), 1),
-        "check_extension": refusal(vm.check_extension, Cap.IRQCHIP),
-        "enter": refusal(vcpu.enter),
-        "set_mpidr": refusal(vcpu.set_mpidr, 1),
-        "set_attr": refusal(story.device.set_attr, Group.ADDR, Addr.V3_DIST, 0),
-        "get_attr": refusal(story.device.get_attr, Group.CTRL, CTRL_INIT),
+        "create_vcpu": outcome(vm.create_vcpu),
+        "create_device": outcome(vm.create_device, DeviceType.VGIC_V3),
+        "create_device, no such type": outcome(vm.create_device, 99),
+        "create_irqchip": outcome(vm.create_irqchip),
+        "irq_line": outcome(vm.irq_line, irq_word(LineType.SPI, 32), 1),
+        "check_extension": outcome(vm.check_extension, Cap.IRQCHIP),
+        "enter": outcome(vcpu.enter),
+        "set_mpidr": outcome(vcpu.set_mpidr, 1),
+        "set_attr": outcome(story.device.set_attr, Group.ADDR, Addr.V3_DIST, 0),
+        "get_attr": outcome(story.device.get_attr, Group.CTRL, CTRL_INIT),
     }
     assert set(errnos.values()) == {EIO}, errnos
 
@@ -245,9 +246,9 @@ def test_an_entry_refused_for_another_reason_does_not_kill() -> None:
     vm = Vgic.gicv3(2, host=Host(Machine(cpus=1)), threads=False)
     first, second = vm.vcpus
     first.enter()
-    errno = refusal(second.enter)
+    errno = outcome(second.enter)
     first.exit()
-    assert (errno, refusal(second.enter)) == (EBUSY, 0)
+    assert (errno, outcome(second.enter)) == (EBUSY, 0)
 
 
 def test_a_vm_without_a_device_has_no_interrupt_controller() -> None:

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from tests.support import freeze
-from tests.unit.vgic.v3.conftest import Regs, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import Regs
 from vgic.mmio import (
     RAZ_WI,
     READS_ONES,
@@ -330,7 +331,7 @@ def test_user_space_writes_as_the_guest_writes(name: str) -> None:
     refused = set()
     for offset in offsets(row):
         frame_of(guest, table).write(guest.vcpus[1], offset, 4, PATTERN & 0xFFFF_FFFF)
-        refused.add(refusal(frame_of(user, table).user_write, user.vcpus[1], offset, PATTERN & 0xFFFF_FFFF))
+        refused.add(outcome(frame_of(user, table).user_write, user.vcpus[1], offset, PATTERN & 0xFFFF_FFFF))
     same = refused == {0} and freeze(guest.dist) == freeze(user.dist)
     assert same is (name not in USER_WRITES_DIFFER), USER_WRITES_DIFFER.get(name)
 

@@ -20,7 +20,8 @@ from hw.arch import (
     INTID_SPURIOUS,
 )
 from tests.support import GICD_BASE, make_vm, redist_base
-from tests.unit.vgic.v3.conftest import PPI, SPI, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import PPI, SPI
 from vgic import (
     BusyError,
     Cap,
@@ -109,7 +110,7 @@ def test_list_registers(lrs: int) -> None:
 
 @pytest.mark.parametrize("ipa_bits", [31, 53, 0, -1])
 def test_guest_physical_space_that_cannot_be(ipa_bits: int) -> None:
-    assert refusal(Vgic, ipa_bits=ipa_bits) == EINVAL
+    assert outcome(Vgic, ipa_bits=ipa_bits) == EINVAL
 
 
 @pytest.mark.parametrize("threads", [True, False])
@@ -210,11 +211,11 @@ def test_an_embedders_mistake(name: str) -> None:
 def test_every_guest_access_outside_the_guest_is_the_embedders_mistake() -> None:
     vcpu = make_vm(1).vcpus[0]
     errnos = [
-        refusal(vcpu.read, GICD_BASE, 4),
-        refusal(vcpu.write, GICD_BASE, 4, 0),
-        refusal(vcpu.mrs, ICC_PMR_EL1),
-        refusal(vcpu.msr, ICC_PMR_EL1, 0),
-        refusal(vcpu.exit),
+        outcome(vcpu.read, GICD_BASE, 4),
+        outcome(vcpu.write, GICD_BASE, 4, 0),
+        outcome(vcpu.mrs, ICC_PMR_EL1),
+        outcome(vcpu.msr, ICC_PMR_EL1, 0),
+        outcome(vcpu.exit),
     ]
     assert errnos == [EINVAL] * 5
 
@@ -223,7 +224,7 @@ def test_every_guest_access_outside_the_guest_is_the_embedders_mistake() -> None
 def test_sizes_no_load_or_store_has(size: int) -> None:
     vcpu = make_vm(1).vcpus[0]
     vcpu.enter()
-    assert (refusal(vcpu.read, GICD_BASE, size), refusal(vcpu.write, GICD_BASE, size, 0)) == (EINVAL, EINVAL)
+    assert (outcome(vcpu.read, GICD_BASE, size), outcome(vcpu.write, GICD_BASE, size, 0)) == (EINVAL, EINVAL)
 
 
 def test_errors_carry_what_the_ioctl_returns() -> None:
@@ -263,12 +264,12 @@ def test_a_ppi_goes_to_the_vcpu_named() -> None:
 @pytest.mark.parametrize("intid", [-1, -40, 96, 1020, 8192, 1 << 32])
 def test_what_does_not_exist_cannot_be_injected(intid: int) -> None:
     vm = make_vm(1, spis=64)
-    assert [refusal(vm.inject, intid, vcpu=vcpu) for vcpu in (None, vm.vcpus[0])] == [EINVAL, EINVAL]
+    assert [outcome(vm.inject, intid, vcpu=vcpu) for vcpu in (None, vm.vcpus[0])] == [EINVAL, EINVAL]
 
 
 def test_another_vms_vcpu_cannot_be_injected_into() -> None:
     vm, other = make_vm(1, spis=64), make_vm(1, spis=64)
-    assert refusal(vm.inject, PPI, vcpu=other.vcpus[0]) == EINVAL
+    assert outcome(vm.inject, PPI, vcpu=other.vcpus[0]) == EINVAL
     assert not other.vcpus[0].private[PPI].line_level
 
 
@@ -357,7 +358,7 @@ def test_nobody_hears_of_an_edge_interrupt() -> None:
 
 @pytest.mark.parametrize("intid", [-1, 0, 31, 1020, 8192])
 def test_only_spis_have_listeners(intid: int) -> None:
-    assert refusal(make_vm(1).add_ack_notifier, intid, lambda _: None) == EINVAL
+    assert outcome(make_vm(1).add_ack_notifier, intid, lambda _: None) == EINVAL
 
 
 # -- VMs that share a host -------------------------------------------------------------------------------
@@ -384,9 +385,9 @@ def test_a_cpu_holds_one_vcpu_until_it_is_put() -> None:
     first, second = one.vcpus[0], two.vcpus[0]
     first.enter()
     first.msr(ICC_PMR_EL1, 0xA0)
-    running = refusal(second.enter)
+    running = outcome(second.enter)
     first.exit()
-    loaded = refusal(second.enter)
+    loaded = outcome(second.enter)
     first.put()
     second.enter()
     theirs = second.mrs(ICC_PMR_EL1)
@@ -399,7 +400,7 @@ def test_a_cpu_holds_one_vcpu_until_it_is_put() -> None:
 def test_a_refused_entry_leaves_both_as_they_were() -> None:
     one, two = two_vms()
     one.vcpus[0].enter()
-    assert refusal(two.vcpus[0].enter) == EBUSY
+    assert outcome(two.vcpus[0].enter) == EBUSY
     one.vcpus[0].exit()
     one.check()
     two.check()
@@ -424,7 +425,7 @@ def test_one_vm_dying_leaves_the_other() -> None:
     dying = Vgic(host, threads=False)
     dying.create_device(DeviceType.VGIC_V3)
     vcpu = dying.create_vcpu()
-    assert refusal(vcpu.enter) != 0
+    assert outcome(vcpu.enter) != 0
     living = Vgic.gicv3(1, host=host, threads=False)
     living.vcpus[0].enter()
-    assert refusal(vcpu.enter) == EIO
+    assert outcome(vcpu.enter) == EIO

@@ -9,7 +9,7 @@ import errno
 from typing import Final
 
 from hw import Machine
-from tests.unit.vgic.rig import OPEN, outcome, take
+from tests.unit.vgic.rig import OPEN, VmRig, outcome, take
 from vgic import (
     CTRL_INIT,
     CTRL_SAVE_PENDING_TABLES,
@@ -22,11 +22,9 @@ from vgic import (
     Group,
     Host,
     Ram,
-    Vcpu,
     Vgic,
     VgicError,
 )
-from vgic.dist import Dist
 from vgic.irq import Irq
 from vgic.its.state import Its
 
@@ -142,23 +140,19 @@ class PatchyRam:
         return self.ram.visible(gpa)
 
 
-class ItsRig:
+class ItsRig(VmRig):
     """A GICv3 VM with one ITS; unless `bare`, its guest has set tables and queue up and enabled everything."""
 
     def __init__(self, vcpus: int = 4, *, bare: bool = False, ids: tuple[int, ...] = ()) -> None:
         self.memory = PatchyRam()
-        self.vm = Vgic(Host(Machine(cpus=vcpus)), threads=False, memory=self.memory)
-        self.vcpus: list[Vcpu] = [self.vm.create_vcpu(ids[n] if ids else n) for n in range(vcpus)]
-        self.gic = self.vm.create_device(DeviceType.VGIC_V3)
+        vm = Vgic(Host(Machine(cpus=vcpus)), threads=False, memory=self.memory)
+        for n in range(vcpus):
+            vm.create_vcpu(ids[n] if ids else n)
+        self.gic = vm.create_device(DeviceType.VGIC_V3)
         self.gic.set_attr(Group.ADDR, Addr.V3_DIST, 0x0800_0000)
         self.gic.set_attr(Group.ADDR, Addr.V3_REDIST, 0x080A_0000)
         self.gic.set_attr(Group.CTRL, CTRL_INIT)
-        self.kicks: list[int] = []
-        self.vm.kick = self.kicks.append
-        self.dist: Dist = self.vcpus[0].dist
-        self.dist.enabled = True
-        for vcpu in self.vcpus:
-            vcpu.vmcr = OPEN
+        super().__init__(vm, OPEN)
         self.device = self.add_its(GITS_BASE)
         self.its = self.dist.its_list[0]
         if not bare:
@@ -305,9 +299,6 @@ class ItsRig:
     def target(self, intid: int) -> int | None:
         target = self.lpi(intid).target
         return None if target is None else target.index
-
-    def listed(self, vcpu: int = 0) -> list[int]:
-        return [irq.intid for irq in self.vcpus[vcpu].ap_list]
 
     def frozen(self) -> tuple[object, ...]:
         """All that commands may change, but the queue pointers."""

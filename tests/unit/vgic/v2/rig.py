@@ -6,14 +6,12 @@ Holds:   the VM is a real one, made through the public API; what is set directly
          Frames are accessed as if the access had just trapped: nothing is entered, folded or pruned around it.
 """
 
-from collections.abc import Callable
 from typing import Final
 
 from hw import Machine, V2Config, VirtConfig
 from hw.arch import GICC_EOIR, GICC_IAR, VMCR_VENG0, VMCR_VENG1, VMCR_VPMR_SHIFT
-from hw.lr import ListReg
-from vgic import Device, Group, Host, Vcpu, Vgic, VgicError
-from vgic.irq import Irq
+from tests.unit.vgic.rig import VmRig
+from vgic import Device, Group, Host, Vgic
 from vgic.lock import NO_LOCK
 from vgic.mmio import Frame
 from vgic.v2.groups import GROUPS_V2
@@ -21,15 +19,12 @@ from vgic.vm import GICC_BASE, GICD_BASE
 
 __all__ = [
     "BOTH_HOSTS",
-    "EDGE",
     "GICC_BASE",
     "GICD_BASE",
     "GICV2",
     "GICV3",
-    "LEVEL",
     "OPEN",
     "Rig",
-    "errno",
     "make_host",
 ]
 
@@ -41,9 +36,6 @@ BOTH_HOSTS: Final = (GICV2, GICV3)
 OPEN: Final = 0xF8 << VMCR_VPMR_SHIFT | VMCR_VENG1 | VMCR_VENG0
 """A VMCR that lets everything of priority 0xF0 or better through, all as IRQ; AckCtl is 0."""
 
-EDGE: Final = False
-LEVEL: Final = True
-
 
 def make_host(kind: str = GICV2, *, cpus: int = 8, lrs: int = 4, gicv_trap: bool = False, bits: int = 5) -> Host:
     """Return a host of its own machine; `bits` priority and preemption bits where a GICv3's can be chosen."""
@@ -53,69 +45,17 @@ def make_host(kind: str = GICV2, *, cpus: int = 8, lrs: int = 4, gicv_trap: bool
     return Host(Machine(cpus, virt=virt), gicv_trap=gicv_trap)
 
 
-class Rig:
-    """A GICv2 VM with its distributor enabled and its CPU interfaces open, and a list of the kicks it sent."""
+class Rig(VmRig):
+    """A GICv2 VM, open to interrupts of both groups."""
+
+    group = 0
 
     def __init__(
         self, vcpus: int = 1, *, spis: int = 64, host: str = GICV2, lrs: int = 4, gicv_trap: bool = False
     ) -> None:
-        self.vm = Vgic.gicv2(vcpus, spis, host=make_host(host, lrs=lrs, gicv_trap=gicv_trap), threads=False)
-        self.kicks: list[int] = []
-        self.vm.kick = self.kicks.append
-        self.vcpus: list[Vcpu] = list(self.vm.vcpus)
-        self.vcpu = self.vcpus[0]
-        self.dist = self.vcpu.dist
+        vm = Vgic.gicv2(vcpus, spis, host=make_host(host, lrs=lrs, gicv_trap=gicv_trap), threads=False)
+        super().__init__(vm, OPEN)
         self.device = Device(self.dist, GROUPS_V2, NO_LOCK)
-        self.dist.enabled = True
-        for vcpu in self.vcpus:
-            vcpu.vmcr = OPEN
-
-    # -- state -----------------------------------------------------------------------------------
-
-    def irq(
-        self,
-        intid: int,
-        *,
-        vcpu: int = 0,
-        level: bool | None = None,
-        enabled: bool = True,
-        latch: bool = False,
-        line: bool = False,
-        active: bool = False,
-        sources: int = 0,
-        active_source: int = 0,
-        priority: int = 0xA0,
-        group: int = 0,
-    ) -> Irq:
-        """Return the interrupt `intid` of a vCPU, put into this state; an SPI is routed to that vCPU."""
-        irq = self.found(intid, vcpu)
-        if level is not None:
-            irq.level = level
-        irq.target = self.vcpus[vcpu]
-        irq.enabled = enabled
-        irq.pending_latch = latch or sources != 0
-        irq.line_level = line
-        irq.active = active
-        irq.source = sources
-        irq.active_source = active_source
-        irq.priority = priority
-        irq.group = group
-        return irq
-
-    def found(self, intid: int, vcpu: int = 0) -> Irq:
-        """Return the interrupt `intid` as a vCPU sees it."""
-        irq = self.vcpus[vcpu].find_irq(intid)
-        assert irq is not None, f"no INTID {intid}"
-        return irq
-
-    def listed(self, vcpu: int = 0) -> list[int]:
-        """Return the INTIDs on a vCPU's ap_list, head first."""
-        return [irq.intid for irq in self.vcpus[vcpu].ap_list]
-
-    def lrs(self, vcpu: int = 0) -> list[ListReg]:
-        """Return the live list registers that the last flush filled."""
-        owner = self.vcpus[vcpu]
-        return owner.pe.virt.lrs[: owner.used_lrs]
 
     # -- the distributor -------------------------------------------------------------------------
 
@@ -169,12 +109,3 @@ class Rig:
     def end(self, iar: int, of: int = 0) -> None:
         """The guest writes EOIR."""
         self.set_gicc(GICC_EOIR, iar, of)
-
-
-def errno(call: Callable[[], object]) -> int:
-    """0, or the errno of what it raises."""
-    try:
-        call()
-    except VgicError as error:
-        return error.errno
-    return 0

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from hw.arch import GICC_HPPIR, INTID_SPURIOUS
-from tests.unit.vgic.v2.rig import GICC_BASE, GICD_BASE, GICV2, GICV3, LEVEL, Rig, errno, make_host
+from tests.unit.vgic.rig import LEVEL, outcome
+from tests.unit.vgic.v2.rig import GICC_BASE, GICD_BASE, GICV2, GICV3, Rig, make_host
 from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Vgic
 
 CTLR: Final = 0x000
@@ -220,7 +221,7 @@ def test_iidr(row: tuple[int, int]) -> None:
     rig = Rig()
     rig.set_gicd(IIDR, value)
     assert rig.gicd(IIDR) == 0x4B00_343B, "the guest cannot choose"
-    assert errno(lambda: rig.set_user(IIDR, value)) == error
+    assert outcome(lambda: rig.set_user(IIDR, value)) == error
     assert rig.gicd(IIDR) == (0x4B00_343B if error else value)
     rig.set_user(IGROUPR + 4, ONES)
     assert rig.user(IGROUPR + 4) == (0 if error else ONES)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hw.arch import GICC_AIAR, GICC_APR, GICC_BPR, GICC_CTLR, GICC_EOIR, GICC_IAR, GICC_PMR
-from tests.unit.vgic.v2.rig import BOTH_HOSTS, GICC_BASE, GICD_BASE, GICV2, GICV3, LEVEL, Rig, make_host
+from tests.unit.vgic.rig import LEVEL
+from tests.unit.vgic.v2.rig import BOTH_HOSTS, GICC_BASE, GICD_BASE, GICV2, GICV3, Rig, make_host
 from vgic import CTRL_INIT, DeviceType, Explanation, Group, Vgic
 from vgic.ap_list import queue
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from hw.arch import GICC_CTLR, GICC_CTLR_ACKCTL, HCR_UIE
 from hw.lr import ListReg
-from tests.unit.vgic.v2.rig import BOTH_HOSTS, LEVEL, Rig
+from tests.unit.vgic.rig import LEVEL
+from tests.unit.vgic.v2.rig import BOTH_HOSTS, Rig
 from vgic.ap_list import queue
 from vgic.v2.lr import LrRulesV2
 

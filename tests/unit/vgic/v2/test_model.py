@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import pytest
 
 from hw.arch import GICC_CTLR, GICC_IAR
-from tests.unit.vgic.v2.rig import BOTH_HOSTS, GICC_BASE, GICD_BASE, GICV2, GICV3, Rig, errno, make_host
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v2.rig import BOTH_HOSTS, GICC_BASE, GICD_BASE, GICV2, GICV3, Rig, make_host
 from vgic import UNCLAIMED, Addr, DeviceType, Group, Vgic
 
 SPI: Final = 40
@@ -42,10 +43,10 @@ def test_first_entry(row: Layout, host: str) -> None:
     for attr, base in ((Addr.V2_DIST, row.dist), (Addr.V2_CPU, row.cpu)):
         if base is not None:
             device.set_attr(Group.ADDR, attr, base)
-    assert errno(vcpu.enter) == row.errno
+    assert outcome(vcpu.enter) == row.errno
     assert vcpu.dist.initialized == (not row.errno)
     if row.errno:
-        assert errno(vcpu.enter) == EIO
+        assert outcome(vcpu.enter) == EIO
     else:
         assert row.dist is not None
         assert row.cpu is not None

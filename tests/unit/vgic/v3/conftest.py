@@ -5,12 +5,12 @@
 """
 
 import errno
-from collections.abc import Callable
-from typing import Final, ParamSpec
+from typing import Final
 
 from hw import Machine, VirtConfig
 from tests.support import device_of, make_vm
-from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Vcpu, Vgic, VgicError
+from tests.unit.vgic.rig import outcome
+from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Vcpu, Vgic
 from vgic.dist import Dist
 from vgic.irq import Irq
 from vgic.mmio import Frame
@@ -23,18 +23,6 @@ SPI: Final = 40
 
 FLAGS: Final = {"enabled": "enabled", "latch": "pending_latch", "line": "line_level", "active": "active"}
 """The words tests use for an interrupt's state, and the fields they stand for."""
-
-
-P = ParamSpec("P")
-
-
-def refusal(call: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> int:
-    """Return the errno that the call is refused with, 0 when it is not."""
-    try:
-        call(*args, **kwargs)
-    except VgicError as error:
-        return error.errno
-    return 0
 
 
 class Regs:
@@ -179,7 +167,7 @@ class Story:
         for step in filter(None, map(str.strip, text.split(";"))):
             action, _, refused = (part.strip() for part in step.partition("->"))
             verb, *words = action.split()
-            got = refusal(self._do, verb, words)
+            got = outcome(self._do, verb, words)
             assert errno.errorcode.get(got, "") == refused, step
 
     def _do(self, verb: str, words: list[str]) -> None:

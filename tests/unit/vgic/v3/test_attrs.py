@@ -34,7 +34,8 @@ from hw.arch import (
     SYSREG_BY_NAME,
     SYSREG_NAMES,
 )
-from tests.unit.vgic.v3.conftest import Regs, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import Regs
 from vgic import Group
 
 FIQEN: Final = 1 << 3  # reads as one for a GICv3 guest, so every write sets it
@@ -211,13 +212,13 @@ CTLRS: Final = {
 @pytest.mark.parametrize("row", CTLRS.values(), ids=CTLRS)
 def test_ctlr(row: Ctlr) -> None:
     cpu = Cpu(virt=row.virt)
-    assert (refusal(cpu.set, ICC_CTLR_EL1, row.value), cpu.get(ICC_CTLR_EL1)) == (row.errno, row.reads)
+    assert (outcome(cpu.set, ICC_CTLR_EL1, row.value), cpu.get(ICC_CTLR_EL1)) == (row.errno, row.reads)
 
 
 def test_what_was_lowered_cannot_be_raised_again() -> None:
     cpu = Cpu()
     lowered = 3 << 8 | 1 << 15
-    errnos = [refusal(cpu.set, ICC_CTLR_EL1, value) for value in (lowered, CTLR_HOST, lowered)]
+    errnos = [outcome(cpu.set, ICC_CTLR_EL1, value) for value in (lowered, CTLR_HOST, lowered)]
     assert (errnos, cpu.get(ICC_CTLR_EL1)) == ([0, EINVAL, 0], lowered)
 
 
@@ -229,7 +230,7 @@ SRES: Final = {0: EINVAL, 1: 0, 6: EINVAL, 7: 0, 0xFFFF_FFFE: EINVAL, 0xFFFF_FFF
 @pytest.mark.parametrize(("value", "errno"), SRES.items(), ids="{:#x}".format)
 def test_sre_must_be_set_and_nothing_else_matters(value: int, errno: int) -> None:
     cpu = Cpu()
-    assert (refusal(cpu.set, ICC_SRE_EL1, value), cpu.get(ICC_SRE_EL1)) == (errno, 7)
+    assert (outcome(cpu.set, ICC_SRE_EL1, value), cpu.get(ICC_SRE_EL1)) == (errno, 7)
 
 
 # -- active priorities -------------------------------------------------------------------------------
@@ -244,8 +245,8 @@ def test_active_priority_registers_end_where_the_priority_bits_say(pri_bits: int
     cpu = Cpu(virt=VirtConfig(pri_bits=pri_bits, pre_bits=min(pri_bits, 7)))
     registers = (ICC_AP0R_EL1, ICC_AP1R_EL1)[group]
     want = [0 if n <= last else EINVAL for n in range(4)]
-    gets = [refusal(cpu.get, register) for register in registers]
-    sets = [refusal(cpu.set, register, 1 << 31 | n) for n, register in enumerate(registers)]
+    gets = [outcome(cpu.get, register) for register in registers]
+    sets = [outcome(cpu.set, register, 1 << 31 | n) for n, register in enumerate(registers)]
     assert (gets, sets) == (want, want)
     assert [cpu.get(register) for register in registers[: last + 1]] == [1 << 31 | n for n in range(last + 1)]
 
@@ -259,9 +260,9 @@ def test_active_priorities_take_32_bits_and_the_groups_are_apart() -> None:
 
 def test_lowering_the_priority_bits_takes_registers_away() -> None:
     cpu = Cpu(virt=VirtConfig(pri_bits=7, pre_bits=7))
-    before = refusal(cpu.get, ICC_AP1R_EL1[3])
+    before = outcome(cpu.get, ICC_AP1R_EL1[3])
     cpu.set(ICC_CTLR_EL1, 5 << 8 | 1 << 11 | 1 << 15)
-    assert [before, *(refusal(cpu.get, register) for register in ICC_AP1R_EL1)] == [0, 0, 0, EINVAL, EINVAL]
+    assert [before, *(outcome(cpu.get, register) for register in ICC_AP1R_EL1)] == [0, 0, 0, EINVAL, EINVAL]
 
 
 # -- what is not there -------------------------------------------------------------------------------
@@ -276,8 +277,8 @@ ABSENT: Final = [
 @pytest.mark.parametrize("register", ABSENT, ids=SYSREG_NAMES.__getitem__)
 def test_other_registers_are_not_there(register: int) -> None:
     cpu = Cpu()
-    errnos = [refusal(call, register) for call in (cpu.get, lambda enc: cpu.set(enc, 0))]
-    assert (errnos, refusal(cpu.device.check_attr, Group.CPU_SYSREGS, register)) == ([ENOENT, ENOENT], ENXIO)
+    errnos = [outcome(call, register) for call in (cpu.get, lambda enc: cpu.set(enc, 0))]
+    assert (errnos, outcome(cpu.device.check_attr, Group.CPU_SYSREGS, register)) == ([ENOENT, ENOENT], ENXIO)
 
 
 PRESENT: Final = [

@@ -24,7 +24,8 @@ from hw.arch import (
     GICD_TYPER,
 )
 from tests.support import GICD_BASE, freeze
-from tests.unit.vgic.v3.conftest import SPI, Regs, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import SPI, Regs
 from vgic import UNCLAIMED, Group
 from vgic.ap_list import queue
 
@@ -208,7 +209,7 @@ IIDRS: Final = {
 def test_user_space_chooses_the_revision_and_nothing_else(row: tuple[int, int, int]) -> None:
     value, errno, reads = row
     regs = Regs()
-    assert (refusal(regs.set_user, GICD_IIDR, value), regs.gicd(GICD_IIDR)) == (errno, reads)
+    assert (outcome(regs.set_user, GICD_IIDR, value), regs.gicd(GICD_IIDR)) == (errno, reads)
 
 
 def test_the_revision_goes_down_and_up_again() -> None:
@@ -222,7 +223,7 @@ def test_the_revision_goes_down_and_up_again() -> None:
 
 def test_typer2_can_be_written_with_what_it_reads() -> None:
     regs = Regs()
-    assert [refusal(regs.set_user, TYPER2, value) for value in (0, 0x100, 0x1F)] == [0, EINVAL, EINVAL]
+    assert [outcome(regs.set_user, TYPER2, value) for value in (0, 0x100, 0x1F)] == [0, EINVAL, EINVAL]
 
 
 # -- GICD_IROUTER --------------------------------------------------------------------------------

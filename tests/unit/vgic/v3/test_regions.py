@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 from tests.support import freeze
-from tests.unit.vgic.v3.conftest import Story, refusal
+from tests.unit.vgic.rig import outcome
+from tests.unit.vgic.v3.conftest import Story
 from vgic import Addr, Group, VgicError
 from vgic.errors import ENOENT
 from vgic.ranges import overlaps
@@ -228,7 +229,7 @@ def test_get(row: tuple[str, int, int, int]) -> None:
 
 def test_a_region_that_does_not_exist_has_no_value() -> None:
     device = Story("device; region 0 0x200000 2").device
-    assert refusal(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, 1) == ENOENT
+    assert outcome(device.get_attr, Group.ADDR, Addr.V3_REDIST_REGION, 1) == ENOENT
 
 
 def test_a_refusal_shows_the_clash() -> None:
