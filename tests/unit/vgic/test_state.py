@@ -14,13 +14,7 @@ import pytest
 from hw import Machine, V2Profile, VirtConfig
 from hw.arch import GICD_ISACTIVER
 from tests.golden.test_golden import TRACES
-from tests.unit.vgic.its.rig import (
-    PTZ,
-    ItsRig,
-    mapc,
-    mapd,
-    mapti,
-)
+from tests.unit.vgic.its.rig import PTZ, ItsRig, mapc, mapd, mapti
 from tests.unit.vgic.rig import Rig
 from tests.unit.vgic.state_rig import busy_rig, empty_like
 from vgic import DeadVmError, DeviceType, Group, Host, Snapshot, Vgic, VgicError
