@@ -63,11 +63,10 @@ class Blocked(NamedTuple):
     says: tuple[str, ...]
 
 
-def assert_blocked(row: Blocked) -> None:
-    answer = row.setup()
+def assert_blocked(answer: Explanation, gate: str, says: tuple[str, ...]) -> None:
     block = answer.first_block
     assert block is not None
-    assert block.name == row.gate, str(answer)
-    for words in row.says:
+    assert block.name == gate, str(answer)
+    for words in says:
         assert words in block.sentence
     assert not answer.delivered

@@ -196,4 +196,4 @@ BLOCKED: Final = {
 
 @pytest.mark.parametrize("row", BLOCKED.values(), ids=BLOCKED)
 def test_the_first_gate_that_blocks_says_why(row: Blocked) -> None:
-    assert_blocked(row)
+    assert_blocked(row.setup(), row.gate, row.says)
