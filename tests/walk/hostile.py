@@ -42,7 +42,7 @@ from hw.config import V2Profile
 from hw.cpuif2 import CPUIF2_REGISTERS
 from tests.support import GICC_BASE, GICD_BASE, GICR_BASE, make_v2_vm, make_vm, redist_base
 from tests.walk import invariants
-from tests.walk.pair import Kind
+from tests.walk.setup import Kind
 from vgic import UNCLAIMED, Vcpu, Vgic
 from vgic.ids import CPU_SIZE_V2, DIST_SIZE_V2, DIST_SIZE_V3, MAX_VCPUS_V2, REDIST_SIZE
 from vgic.mmio import RegionTable

@@ -32,7 +32,8 @@ from hw.arch import (
 from tests.support import GICC_BASE, GICD_BASE, make_v2_vm
 from tests.walk.naive import NR_SGIS, Bank, Guest, Line, Naive
 from tests.walk.naive_v2 import LEGACY, GuestV2, NaiveV2
-from tests.walk.pair import BANK_OFFSETS, DIST, INTID_MASK, NR_SPIS, SOURCE_SHIFT, Kind, Pair, Registers
+from tests.walk.pair import Pair
+from tests.walk.setup import BANK_OFFSETS, DIST, INTID_MASK, NR_SPIS, SOURCE_SHIFT, Kind, Registers
 from vgic import Group, Vgic
 
 GICC: Final = Registers(

@@ -18,7 +18,8 @@ from hw.arch import (
 from tests.support import GICD_BASE
 from tests.walk.naive import ACTIVE_BANKS, PRIORITY_BITS, Bank, Guest
 from tests.walk.naive_cpu import SPURIOUS
-from tests.walk.pair import BANK_OFFSETS, DIST, NR_SPIS, PPIS, SGIS, SPIS, SPIS_A_CONFIG_WORD, Pair
+from tests.walk.pair import Pair
+from tests.walk.setup import BANK_OFFSETS, DIST, NR_SPIS, PPIS, SGIS, SPIS, SPIS_A_CONFIG_WORD
 from tests.walk.steps_host import BANKS, MASKS, WIRED, Doing, bits, some_frame
 
 PRIORITIES: Final = (0xA0, 0x80, 0xA8, 0x88, 0x00, 0xF8, 0x40, 0x07)

@@ -11,7 +11,8 @@ from typing import Final
 from hw.arch import FIRST_SPI, GICD_CTLR, ICC_CTLR_EL1, ICC_PMR_EL1
 from tests.support import freeze
 from tests.walk.naive import Bank, Guest, Line
-from tests.walk.pair import DIST, IGRPEN, PPIS, PRIVATE, SPIS, TIED, Pair
+from tests.walk.pair import Pair
+from tests.walk.setup import DIST, IGRPEN, PPIS, PRIVATE, SPIS, TIED
 from vgic import BusyError, Group, LineType, VgicError, irq_word
 from vgic.irq import Irq
 

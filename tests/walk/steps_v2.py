@@ -19,8 +19,9 @@ from hw.arch import (
 )
 from tests.support import GICD_BASE
 from tests.walk.naive import Line
-from tests.walk.pair import NR_SPIS, PRIVATE, SGIS, SPIS, Pair
+from tests.walk.pair import Pair
 from tests.walk.pair_v2 import PairV2
+from tests.walk.setup import NR_SPIS, PRIVATE, SGIS, SPIS
 from tests.walk.steps_guest import running
 from tests.walk.steps_host import MASKS, Doing, any_guest, stopped, user
 from vgic import Group

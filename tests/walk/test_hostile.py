@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.walk.hostile import attack
-from tests.walk.pair import Kind
+from tests.walk.setup import Kind
 
 SEEDS: Final = range(20)
 KINDS: Final = list(Kind)

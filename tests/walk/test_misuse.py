@@ -14,7 +14,7 @@ from hw import Machine, V2Config, VirtConfig
 from hw.arch import ICC_CTLR_EL1, SYSREG_NAMES
 from tests.support import GICC_BASE, GICD_BASE, GICR_BASE, Frozen, freeze
 from tests.walk import invariants
-from tests.walk.pair import Kind
+from tests.walk.setup import Kind
 from vgic import CREATE_DEVICE_TEST, CTRL_INIT, Addr, Device, DeviceType, Group, Host, Vgic, VgicError
 from vgic.ids import NR_SGIS
 from vgic.v2.cpuif import GICC

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.walk.pair import Kind, Setup
 from tests.walk.pair_v2 import PairV2
+from tests.walk.setup import Kind, Setup
 from tests.walk.steps import Step, fails, shrink
 from tests.walk.walk import LRS, STEPS, run, seeded
 

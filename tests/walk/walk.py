@@ -11,8 +11,9 @@ from typing import Final
 from tests.walk import steps_guest, steps_host, steps_v2
 from tests.walk.naive import NR_SGIS, Bank
 from tests.walk.naive_cpu import SPURIOUS
-from tests.walk.pair import ALL_BITS, DIST, Kind, Pair, Setup
+from tests.walk.pair import Pair
 from tests.walk.pair_v2 import PairV2
+from tests.walk.setup import ALL_BITS, DIST, Kind, Setup
 from tests.walk.steps import Step, cut_down_on_failure, do, drawn, told
 
 STEPS: Final = steps_v2.GICV3_HAS_NOT | steps_host.STEPS | steps_guest.STEPS
