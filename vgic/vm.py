@@ -5,7 +5,6 @@ Owns:    the VM's lock, and which vCPU objects there are.
 Holds:   a call that raises has changed nothing, except where KVM leaves a mark (the docstring says so).
 """
 
-from collections.abc import Hashable, Sequence
 from typing import Final, TypeVar, final
 
 from hw import Machine, V2Config, VirtConfig
@@ -22,14 +21,11 @@ from vgic.ids import (
     CREATE_DEVICE_TEST,
     CTRL_INIT,
     DEFAULT_IPA_BITS,
-    FIRST_SPI,
     ITS,
     MAX_IPA_BITS,
-    MAX_SPI,
     MAX_VCPUS_V2,
     MAX_VCPUS_V3,
     MIN_IPA_BITS,
-    MSI_VALID_DEVID,
     NR_PRIVATE,
     V2,
     V3,
@@ -38,18 +34,16 @@ from vgic.ids import (
     DeviceType,
     Group,
 )
-from vgic.inject import inject, irq_line
-from vgic.irqfd import Irqfds
+from vgic.incoming import Incoming
 from vgic.its.create import create_its
 from vgic.its.groups import groups_of
 from vgic.its.maps import DEFAULT_CAP, Budget
-from vgic.its.translate import signal_msi
 from vgic.lifecycle import add_vcpu, check_new_vcpu, create_vgic, destroy
 from vgic.lock import make_lock
 from vgic.locked import LockedVcpu
 from vgic.model import NO_VGIC
-from vgic.ports import AckNotifier, EventFd, GuestMemory, Kick, TracePort
-from vgic.routes import MAX_ROUTES, MsiRoute, PinRoute, set_routing
+from vgic.ports import GuestMemory, Kick, TracePort
+from vgic.routes import MAX_ROUTES
 from vgic.state import Snapshot, check_restore, restore, save
 from vgic.v2.groups import GROUPS_V2
 from vgic.v2.model import MODEL_V2
@@ -83,7 +77,7 @@ def _checked(config: type[_Config], lrs: int) -> _Config:
 
 
 @final
-class Vgic:
+class Vgic(Incoming):
     """One VM's interrupt controller.
 
     host     the machine it runs on; a new one with 8 physical CPUs unless given.  Several VMs may share one.
@@ -93,7 +87,7 @@ class Vgic:
     its_cap  how many devices, collections and events the guest may map in all its ITSs; see `its_budget`.
     """
 
-    __slots__ = ("_dist", "_irqfds", "_kick", "_lock", "_threads", "_vcpus")
+    __slots__ = ("_kick", "_threads", "_vcpus")
 
     def __init__(
         self,
@@ -107,12 +101,10 @@ class Vgic:
         """KVM_CREATE_VM: a VM with no vCPU and no interrupt controller yet."""
         if not MIN_IPA_BITS <= ipa_bits <= MAX_IPA_BITS:
             raise ConfigError(EINVAL, f"{ipa_bits} bits of guest physical address: 32 to 52 are possible")
-        self._lock = make_lock(threads)
+        super().__init__(Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits, NO_VGIC), make_lock(threads))
         self._threads = threads
-        self._dist = Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits, NO_VGIC)
         self._dist.memory = memory
         self._dist.its_budget = Budget(its_cap)
-        self._irqfds = Irqfds(self._dist)
         self._vcpus: tuple[Vcpu, ...] = ()
         self._kick: Kick | None = None
 
@@ -306,62 +298,7 @@ class Vgic:
             return int(self._dist.wants_its)
         return _EXTENSIONS.get(cap, 0)
 
-    # -- interrupts coming in --------------------------------------------------------------------
-
-    def irq_line(self, irq: int, level: int) -> None:
-        """KVM_IRQ_LINE: `irq` is the ioctl's word (see `irq_word`); any non-zero `level` is high.
-
-        Errors: ENXIO, EINVAL, EBUSY as in kvm_vm_ioctl_irq_line().
-        """
-        lock = self._lock
-        lock.acquire()
-        try:
-            if self._dist.dead:
-                raise DeadVmError
-            irq_line(self._dist, irq, level)
-        finally:
-            lock.release()
-
-    def inject(
-        self, intid: int, level: bool = True, *, vcpu: Vcpu | None = None, owner: Hashable | None = None
-    ) -> None:
-        """Drive the line of `intid` as a device model does: kvm_vgic_inject_irq().
-
-        vcpu   whose PPI it is; None for an SPI.
-        owner  the device, if it owns the line (`Vcpu.set_owner`); anybody else is ignored without an error.
-        Errors: EBUSY before init; EINVAL for an interrupt that does not exist.
-        """
-        dist = self._dist
-        if vcpu is not None and vcpu.dist is not dist:
-            raise ConfigError(EINVAL, f"vCPU {vcpu.index} belongs to another VM")
-        lock = self._lock
-        lock.acquire()
-        try:
-            inject(dist, vcpu, intid, bool(level), owner)
-        finally:
-            lock.release()
-
-    def add_ack_notifier(self, intid: int, listener: AckNotifier) -> None:
-        """Call `listener(intid)` when the guest completes the unmapped level SPI: kvm_register_irq_ack_notifier().
-
-        Errors: EINVAL for what is no SPI number.
-        """
-        if not FIRST_SPI <= intid <= MAX_SPI:
-            raise ConfigError(EINVAL, f"INTID {intid} is not an SPI")
-        with self._lock:
-            notifiers = self._dist.ack_notifiers
-            notifiers[intid] = [*notifiers.get(intid, ()), listener]
-
-    def remove_ack_notifier(self, intid: int, listener: AckNotifier) -> None:
-        """Stop calling `listener`; unknown ones are ignored: kvm_unregister_irq_ack_notifier()."""
-        with self._lock:
-            notifiers = self._dist.ack_notifiers
-            # by equality: a bound method is a new object each time it is named
-            left = [other for other in notifiers.get(intid, ()) if other != listener]
-            if left:
-                notifiers[intid] = left
-            else:
-                notifiers.pop(intid, None)
+    # -- the end ----------------------------------------------------------------------------------
 
     def destroy(self) -> None:
         """Tear the VM down: kvm_vgic_destroy().  Its physical CPUs are free again; every later call gives EIO.
@@ -370,53 +307,6 @@ class Vgic:
         """
         with self._lock:
             destroy(self._dist)
-
-    def signal_msi(self, address: int, data: int, devid: int, flags: int = MSI_VALID_DEVID) -> int:
-        """KVM_SIGNAL_MSI: `data` is the EventID, `devid` the DeviceID, 32 bits each.
-
-        Returns 1 when the LPI was made pending, 0 when the guest's mappings block the message.
-        Errors: EINVAL without an irqchip, for unknown flags, without a DeviceID, or where no ITS lies; ENODEV without
-        an ITS; EBUSY while the ITS, or the target's LPIs, are disabled.
-        """
-        with self._lock:
-            dist = self._dist
-            if dist.dead:
-                raise DeadVmError
-            if dist.model is None or flags & ~MSI_VALID_DEVID:
-                raise ConfigError(
-                    EINVAL, f"MSI flags {flags:#x}, in a VM {'with' if dist.model else 'without'} an irqchip"
-                )
-            return signal_msi(dist, address, data & 0xFFFF_FFFF, devid & 0xFFFF_FFFF, bool(flags & MSI_VALID_DEVID))
-
-    def set_gsi_routing(self, entries: Sequence[PinRoute | MsiRoute], flags: int = 0) -> None:
-        """KVM_SET_GSI_ROUTING: replace the table.  Errors: EINVAL as in kvm_set_irq_routing()."""
-        with self._lock:
-            if self._dist.dead:
-                raise DeadVmError
-            set_routing(self._dist, entries, flags)
-
-    def irqfd(self, eventfd: EventFd, gsi: int, resamplefd: EventFd | None = None) -> None:
-        """KVM_IRQFD: from now on `irqfd_fired(eventfd)` injects the GSI.
-
-        resamplefd  signalled when the guest has completed the level interrupt, whose line is lowered first.
-        Errors: EAGAIN before the VGIC is initialised; EBUSY for an eventfd that is bound.
-        """
-        with self._lock:
-            if self._dist.dead:
-                raise DeadVmError
-            self._irqfds.assign(eventfd, gsi, resamplefd)
-
-    def irqfd_deassign(self, eventfd: EventFd, gsi: int) -> None:
-        """KVM_IRQFD with KVM_IRQFD_FLAG_DEASSIGN; no error when it is not bound."""
-        with self._lock:
-            if self._dist.dead:
-                raise DeadVmError
-            self._irqfds.deassign(eventfd, gsi)
-
-    def irqfd_fired(self, eventfd: EventFd) -> None:
-        """Tell that the eventfd was signalled; its counter is taken and the GSI injected once."""
-        with self._lock:
-            self._irqfds.fired(eventfd)
 
     # -- saving ----------------------------------------------------------------------------------
 
