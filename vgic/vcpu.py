@@ -116,8 +116,13 @@ class VcpuGic:
         One that is on its way back into the guest needs none: it will look at its list.
         """
         port = self.kick_port
-        if port is not None and self.mode != TRAPPED:
+        if port is None or self.mode == TRAPPED:
+            return
+        held = self.dist.held_kicks
+        if held is None:
             port(self.index)
+        else:
+            held[self.index] = self
 
     def find_irq(self, intid: int) -> Irq | None:
         """Return the interrupt `intid` as this vCPU sees it, or None: vgic_get_irq()."""
