@@ -44,6 +44,7 @@ class Dist:
         "guest",
         "has_its",
         "held_kicks",
+        "holds_kicks",
         "host",
         "implementation_rev",
         "initialized",
@@ -102,19 +103,15 @@ class Dist:
         self.has_its = False  # ... and the VM has a GICv3: LPIs exist
         self.ack_notifiers: dict[int, list[AckNotifier]] = {}  # SPI INTID -> listeners
         self.trace: TracePort | None = None
-        self.held_kicks: dict[int, VcpuGic] | None = None  # vCPU index -> vCPU, in the order they were kicked
-
-    def hold_kicks(self) -> None:
-        """Let no kick out until `release_kicks`: whoever is kicked may look at anything."""
-        self.held_kicks = {}
+        self.holds_kicks = False  # an ITS is at its queue: whoever is kicked might look at LPIs in between
+        self.held_kicks: dict[int, VcpuGic] = {}  # vCPU index -> vCPU, in the order they were kicked meanwhile
 
     def release_kicks(self) -> None:
-        """Kick every vCPU that was to be kicked meanwhile, once."""
+        """Kick every vCPU that was to be kicked while kicks were held, once."""
         held = self.held_kicks
-        self.held_kicks = None
-        if held:
-            for vcpu in held.values():
-                vcpu.kick()
+        self.held_kicks = {}
+        for vcpu in held.values():
+            vcpu.kick()
 
     @property
     def nr_irqs(self) -> int:

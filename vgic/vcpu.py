@@ -118,11 +118,10 @@ class VcpuGic:
         port = self.kick_port
         if port is None or self.mode == TRAPPED:
             return
-        held = self.dist.held_kicks
-        if held is None:
-            port(self.index)
+        if self.dist.holds_kicks:
+            self.dist.held_kicks[self.index] = self
         else:
-            held[self.index] = self
+            port(self.index)
 
     def find_irq(self, intid: int) -> Irq | None:
         """Return the interrupt `intid` as this vCPU sees it, or None: vgic_get_irq()."""

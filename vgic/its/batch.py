@@ -44,18 +44,18 @@ if TYPE_CHECKING:
 class Batch:
     """What one ITS knows of the pass it is in."""
 
-    __slots__ = ("_its", "_lpis", "_members", "_walked")
+    __slots__ = ("_its", "_lpis", "_members", "walked")
 
     def __init__(self, its: "Its") -> None:
         """Build what an ITS has that is in no pass."""
         self._its = its
-        self._walked = False
+        self.walked = False  # some command of the pass concerned many events
         self._lpis: LpiSets | None = None
         self._members: Members | None = None
 
     def end(self) -> None:
         """The queue is empty: every LPI learns its target."""
-        self._walked = False
+        self.walked = False
         if self._lpis is not None:
             self._lpis.finish()
             self._lpis = self._members = None
@@ -64,7 +64,7 @@ class Batch:
 
     def _may_walk(self) -> bool:
         """Whether this is the first such command of the pass."""
-        first, self._walked = not self._walked, True
+        first, self.walked = not self.walked, True
         return first
 
     def _sets(self) -> LpiSets:
@@ -125,16 +125,14 @@ class Batch:
         if self._lpis is not None:
             self._lpis.wrote(gpa, size)
 
-    def met(self, intid: int) -> None:
-        """A command wanted that LPI; it may have been made, even if the command failed then."""
-        if self._lpis is not None:
-            irq = self._its.dist.lpis.get(intid)
-            if irq is not None:
-                self._lpis.meet(irq)
-
-    def mapped(self, ite: "Ite") -> None:
-        """An event was mapped; its LPI has been met."""
-        if self._members is not None:
+    def mapped(self, intid: int, ite: "Ite | None") -> None:
+        """An event was mapped to that LPI, or None if it failed; the LPI may have been made even then."""
+        if self._lpis is None:
+            return
+        irq = self._its.dist.lpis.get(intid)
+        if irq is not None:
+            self._lpis.meet(irq)
+        if self._members is not None and ite is not None:
             self._members.add(ite)
 
     def move(self, ite: "Ite", collection: "Collection") -> None:

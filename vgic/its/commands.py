@@ -39,7 +39,7 @@ def process(its: Its) -> None:
     dist = its.dist
     memory = dist.memory
     size = its.queue_size
-    dist.hold_kicks()
+    dist.holds_kicks = True
     try:
         while its.creadr != its.cwriter:
             data = None if memory is None else memory.read(its.queue + its.creadr, COMMAND_SIZE)
@@ -47,8 +47,11 @@ def process(its: Its) -> None:
                 execute(its, data)
             its.creadr = (its.creadr + COMMAND_SIZE) % size
     finally:
-        its.batch.end()
-        dist.release_kicks()
+        if its.batch.walked:
+            its.batch.end()
+        dist.holds_kicks = False
+        if dist.held_kicks:
+            dist.release_kicks()
 
 
 def execute(its: Its, data: bytes) -> None:
@@ -143,11 +146,9 @@ def _map_event(its: Its, words: Words, intid: int) -> None:
         collection = Collection(icid, None)
         if not collection_fits(its, icid) or not its.maps.add_collection(collection):
             return
-    done = map_event(its, device, eventid, intid, collection)
-    its.batch.met(intid)
-    if done:
-        its.batch.mapped(device.ites[eventid])
-    elif made:
+    ite = map_event(its, device, eventid, intid, collection)
+    its.batch.mapped(intid, ite)
+    if ite is None and made:
         its.maps.remove_placeholder(collection)
 
 

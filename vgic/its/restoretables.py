@@ -193,7 +193,7 @@ def _restore_event(its: Its, device: Device, eventid: int, entry: int) -> int:
         raise ConfigError(EINVAL, f"{what} is in collection {entry & ICID}, which does not exist")
     if event_entry(its, device, eventid) is None:
         raise ConfigError(EINVAL, f"{what} does not lie in RAM")
-    if not map_event(its, device, eventid, intid, collection):
+    if map_event(its, device, eventid, intid, collection) is None:
         _check_budget(its)
         raise GuestMemoryError(device.itt + eventid * ENTRY_SIZE, f"the configuration or pending byte of {what}")
     return distance
