@@ -43,6 +43,8 @@ class Dist:
         "gsi_of_pin",
         "guest",
         "has_its",
+        "held_kicks",
+        "holds_kicks",
         "host",
         "implementation_rev",
         "initialized",
@@ -101,6 +103,15 @@ class Dist:
         self.has_its = False  # ... and the VM has a GICv3: LPIs exist
         self.ack_notifiers: dict[int, list[AckNotifier]] = {}  # SPI INTID -> listeners
         self.trace: TracePort | None = None
+        self.holds_kicks = False  # an ITS is at its queue: whoever is kicked might look at LPIs in between
+        self.held_kicks: dict[int, VcpuGic] = {}  # vCPU index -> vCPU, in the order they were kicked meanwhile
+
+    def release_kicks(self) -> None:
+        """Kick every vCPU that was to be kicked while kicks were held, once."""
+        held = self.held_kicks
+        self.held_kicks = {}
+        for vcpu in held.values():
+            vcpu.kick()
 
     @property
     def nr_irqs(self) -> int:

@@ -10,7 +10,8 @@ from typing import Protocol
 
 Kick = Callable[[int], None]
 """Called with a vCPU index when that vCPU must look at its interrupts: wake it if it blocks, make it leave
-the guest if it runs (KVM: kvm_vcpu_kick).  May be called more often than needed."""
+the guest if it runs (KVM: kvm_vcpu_kick).  May be called more often than needed.  While an ITS works off its queue,
+kicks wait until it is empty."""
 
 AckNotifier = Callable[[int], None]
 """Called with an INTID when the guest has completed an unmapped level SPI, before the interrupt is looked at
@@ -23,7 +24,7 @@ LevelReader = Callable[[int], bool]
 class GuestMemory(Protocol):
     """The guest's RAM, as memory slots make it visible (KVM: kvm_read_guest() and kvm_write_guest()).
 
-    vgic.ram.Ram is a ready one.
+    vgic.ram.Ram is a ready one.  Unlike other ports it must not call back into the library.
     """
 
     def read(self, gpa: int, size: int) -> bytes | None:

@@ -116,7 +116,11 @@ class VcpuGic:
         One that is on its way back into the guest needs none: it will look at its list.
         """
         port = self.kick_port
-        if port is not None and self.mode != TRAPPED:
+        if port is None or self.mode == TRAPPED:
+            return
+        if self.dist.holds_kicks:
+            self.dist.held_kicks[self.index] = self
+        else:
             port(self.index)
 
     def find_irq(self, intid: int) -> Irq | None:

@@ -12,8 +12,8 @@ from typing import Final
 
 import pytest
 
-from tests.bench.measure import Benchmark, Result, Results, RowFixture
-from tests.bench.rows import RATIO, ROWS, Scale
+from tests.bench.measure import Benchmark, Comparison, Result, Results, RowFixture
+from tests.bench.rows import ROWS, Scale
 
 RESULTS: Final = pytest.StashKey[Results]()
 
@@ -65,7 +65,9 @@ def table(results: Results) -> list[str]:
         limits = f"{row.must:>7g}{goal:>7}"
         if row_id in by_row:
             result = by_row[row_id]
-            lines.append(f"{row_id:36}{_measured(result)}{limits}  {_verdict(result)}{_beside(results.ratio(result))}")
+            lines.append(
+                f"{row_id:36}{_measured(result)}{limits}  {_verdict(result)}{_beside(results.comparisons(result))}"
+            )
         else:
             lines.append(f"{row_id:36}{'':48}{limits}  not measured")
     return lines
@@ -84,10 +86,8 @@ def _verdict(result: Result) -> str:
     return "ok" if result.value <= result.row.must else "ABOVE MUST"
 
 
-def _beside(ratio: float | None) -> str:
-    if ratio is None:
-        return ""
-    return f", {ratio:.2f} of a GICv3's{'' if ratio <= RATIO else f': ABOVE {RATIO:g}'}"
+def _beside(comparisons: list[Comparison]) -> str:
+    return "".join(f", {seen}{'' if seen.value <= seen.must else f': ABOVE {seen.must:g}'}" for seen in comparisons)
 
 
 def _interpreter() -> str:

@@ -13,7 +13,7 @@ from typing import Final, Generic, ParamSpec, Protocol, TypeVar, final
 
 import pytest
 
-from tests.bench.rows import RATIO, ROWS, Row, Scale
+from tests.bench.rows import ROWS, Row, Scale
 from tests.bench.unit import unit_ns
 
 P = ParamSpec("P")
@@ -87,14 +87,34 @@ class Results:
             scale = result.row.scale.value
             limit = f"{self.factor:g} times its must of {result.row.must:g} {scale}"
             pytest.fail(f"{row_id} takes {result.value:.4g} {scale}, above {limit}", pytrace=False)
-        ratio = self.ratio(result)
-        if self.factor is not None and ratio is not None and ratio > self.factor * RATIO:
-            pytest.fail(f"{row_id} takes {ratio:.2f} times {result.row.beside}, above {RATIO:g}", pytrace=False)
+        for seen in self.comparisons(result):
+            if self.factor is not None and seen.value > self.factor * seen.must:
+                pytest.fail(f"{row_id} takes {seen}, above {self.factor:g} times {seen.must:g}", pytrace=False)
 
-    def ratio(self, result: Result) -> float | None:
-        """How much a row took of the one beside it; None if there is none, or if that was not measured."""
-        other = None if result.row.beside is None else self.by_row.get(result.row.beside)
-        return None if other is None else result.value / other.value
+    def comparisons(self, result: Result) -> "list[Comparison]":
+        """How a row did beside the one it is compared with; nothing if there is none, or if that was not measured."""
+        row = result.row
+        other = None if row.beside is None else self.by_row.get(row.beside)
+        if other is None:
+            return []
+        seen = []
+        if row.times is not None:
+            seen.append(Comparison(result.value / other.value, row.times, f"times {row.beside}"))
+        if row.more is not None:
+            seen.append(Comparison(result.value - other.value, row.more, f"more than {row.beside}"))
+        return seen
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A row beside another."""
+
+    value: float
+    must: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} {self.what}"
 
 
 @final

@@ -1,6 +1,10 @@
 """The LPI rows of rows.py: messages, their delivery, the command queue, and what an LPI weighs."""
 
+from array import array
+from random import Random
 from typing import Final
+
+import pytest
 
 from hw import Machine
 from tests.bench.measure import RowFixture
@@ -115,6 +119,57 @@ def test_msi_to_eoi(row: RowFixture) -> None:
         return taken
 
     assert row("msi_to_eoi")(deliver) == FIRST_LPI + 3005, "measured something else"
+
+
+class Messages:
+    """One message after another, to each LPI in turn."""
+
+    def __init__(self, events: int, at_random: bool) -> None:
+        self.guest = mapped(events=events)
+        order = [devid << 16 | eventid for devid in range(50) for eventid in range(events)]
+        if at_random:
+            Random(1).shuffle(order)
+        self.order = array("I", order)  # numbers lie side by side: what is not at hand are the LPIs, not these
+        self.at = 0
+        self.its = self.guest.vcpu.dist.its_list[0]
+        for _ in order:
+            self.cached()
+
+    def cached(self) -> int:
+        at = self.at
+        self.at = at + 1 if at + 1 < len(self.order) else 0
+        number = self.order[at]
+        return self.guest.vm.signal_msi(DOORBELL, number & 0xFFFF, number >> 16)
+
+    def uncached(self) -> int:
+        self.its.drop_cache()
+        return self.cached()
+
+
+ORDERS: Final = {"in_order": False, "at_random": True}
+EVENTS: Final = {1000: 20, 50_000: 1000}  # by LPIs, of each of 50 devices
+
+
+@pytest.mark.parametrize("lpis", EVENTS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_msi_cached_of(lpis: int, order: str, row: RowFixture) -> None:
+    """Messages to one LPI after the other, all pending, translations cached.
+
+    Unit: one message.  Expect: the same however many are mapped, but for the processor's caches.
+    """
+    messages = Messages(EVENTS[lpis], ORDERS[order])
+    assert row(f"msi_cached_{order}_of_{lpis}")(messages.cached) == 1, "measured something else"
+
+
+@pytest.mark.parametrize("lpis", EVENTS)
+@pytest.mark.parametrize("order", ORDERS)
+def test_msi_uncached_of(lpis: int, order: str, row: RowFixture) -> None:
+    """The same, with the cache emptied before each.
+
+    Unit: one message.  Expect: a search that grows with the logarithm of what is mapped, and the processor's caches.
+    """
+    messages = Messages(EVENTS[lpis], ORDERS[order])
+    assert row(f"msi_uncached_{order}_of_{lpis}")(messages.uncached) == 1, "measured something else"
 
 
 def test_mapti(row: RowFixture) -> None:

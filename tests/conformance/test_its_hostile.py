@@ -136,7 +136,7 @@ def test_queue_that_overlaps_the_tables(rig: ItsRig) -> None:
 
 
 def test_one_queue_full_of_walks_over_all_lpis(rig: ItsRig) -> None:
-    """CPU time of the guest that asked, and nothing else; here 2000 commands over ten LPIs."""
+    """CPU time of the guest that asked, and nothing else; how much, test_its_bounds says."""
     rig.do(*[invall(0) if n % 2 else movall(n // 2 % 2, 1 - n // 2 % 2) for n in range(2000)])
     rig.check()
 

@@ -135,7 +135,8 @@ def i13_cached_translations_are_true(its: Its) -> None:
         devid, eventid = key >> 16, key & 0xFFFF
         assert devid <= 0xFFFF, f"13: cached device {devid:#x}"
         ite = its.maps.find(devid, eventid)
-        assert ite is not None and ite.irq is irq, f"13: event {eventid} of device {devid} is cached wrongly"  # noqa: PT018
+        assert ite is not None, f"13: event {eventid} of device {devid} is cached, and not mapped"
+        assert ite.irq is irq, f"13: event {eventid} of device {devid} is cached wrongly"
 
 
 def i14_disabled_implies_nothing_cached(its: Its) -> None:

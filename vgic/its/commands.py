@@ -14,10 +14,10 @@ from vgic.errors import VgicError
 from vgic.ids import FIRST_LPI
 from vgic.its.events import map_event
 from vgic.its.maps import Collection, Device, Ite
-from vgic.its.state import VALID, Its
+from vgic.its.state import ENTRY_SIZE, VALID, Its
 from vgic.its.tables import collection_fits, device_entry, event_entry, write_entry
 from vgic.its.translate import trigger
-from vgic.v3.lpi import invalidate_all, read_config
+from vgic.v3.lpi import read_config
 from vgic.vcpu import VcpuGic
 
 COMMAND_SIZE: Final = 32
@@ -36,13 +36,22 @@ _MAX_ID_BITS: Final = 16
 
 def process(its: Its) -> None:
     """Execute commands from CREADR to CWRITER: vgic_its_process_commands()."""
-    memory = its.dist.memory
+    dist = its.dist
+    memory = dist.memory
     size = its.queue_size
-    while its.creadr != its.cwriter:
-        data = None if memory is None else memory.read(its.queue + its.creadr, COMMAND_SIZE)
-        if data is not None:
-            execute(its, data)
-        its.creadr = (its.creadr + COMMAND_SIZE) % size
+    dist.holds_kicks = True
+    try:
+        while its.creadr != its.cwriter:
+            data = None if memory is None else memory.read(its.queue + its.creadr, COMMAND_SIZE)
+            if data is not None:
+                execute(its, data)
+            its.creadr = (its.creadr + COMMAND_SIZE) % size
+    finally:
+        if its.batch.walked:
+            its.batch.end()
+        dist.holds_kicks = False
+        if dist.held_kicks:
+            dist.release_kicks()
 
 
 def execute(its: Its, data: bytes) -> None:
@@ -78,11 +87,18 @@ def mapd(its: Its, words: Words) -> None:
         return
     device = its.maps.devices.get(devid)
     if device is not None:
+        its.batch.unmap_device(device)
         its.maps.remove_device(device)
     if valid:
         its.maps.add_device(Device(devid, words[2] & _ITT_ADDRESS, bits))
     else:
-        write_entry(its.dist, gpa, 0)
+        _clear_entry(its, gpa)
+
+
+def _clear_entry(its: Its, gpa: int) -> None:
+    """Write an empty table entry, wherever the guest has its tables; a failure is nobody's business."""
+    write_entry(its.dist, gpa, 0)
+    its.batch.wrote(gpa, ENTRY_SIZE)
 
 
 def mapc(its: Its, words: Words) -> None:
@@ -91,7 +107,7 @@ def mapc(its: Its, words: Words) -> None:
     collection = its.maps.collections.get(icid)
     if not words[2] & VALID:
         if collection is not None:
-            its.maps.remove_collection(collection)
+            its.batch.remove_collection(collection)
         its.drop_cache()
         return
     vcpu = _target(its, words[2] >> _RDBASE_SHIFT)
@@ -102,7 +118,7 @@ def mapc(its: Its, words: Words) -> None:
             its.maps.add_collection(Collection(icid, vcpu))
     else:
         collection.target = vcpu
-        its.maps.retarget(collection)
+        its.batch.retarget(collection)
 
 
 def mapti(its: Its, words: Words) -> None:
@@ -130,7 +146,9 @@ def _map_event(its: Its, words: Words, intid: int) -> None:
         collection = Collection(icid, None)
         if not collection_fits(its, icid) or not its.maps.add_collection(collection):
             return
-    if not map_event(its, device, eventid, intid, collection) and made:
+    ite = map_event(its, device, eventid, intid, collection)
+    its.batch.mapped(intid, ite)
+    if ite is None and made:
         its.maps.remove_placeholder(collection)
 
 
@@ -140,9 +158,8 @@ def movi(its: Its, words: Words) -> None:
     collection = _mapped(its, words[2] & _ICID)
     if ite is None or ite.collection is None or ite.collection.target is None or collection is None:
         return
-    ite.collection = collection
     its.drop_cache()
-    ite.irq.target = collection.target
+    its.batch.move(ite, collection)
 
 
 def movall(its: Its, words: Words) -> None:
@@ -151,9 +168,7 @@ def movall(its: Its, words: Words) -> None:
     target = _target(its, words[3] >> _RDBASE_SHIFT)
     if source is None or target is None or source is target:
         return
-    for irq in its.dist.lpis.ascending():
-        if irq.target is source:
-            irq.target = target
+    its.batch.move_all(source, target)
     its.drop_cache()
 
 
@@ -164,10 +179,11 @@ def discard(its: Its, words: Words) -> None:
     if device is None or ite is None or ite.collection is None or ite.collection.target is None:
         return
     its.drop_cache()
+    its.batch.unmap(ite)
     its.maps.remove_event(device, ite)
     gpa = event_entry(its, device, ite.eventid)
     if gpa is not None:
-        write_entry(its.dist, gpa, 0)
+        _clear_entry(its, gpa)
 
 
 def clear(its: Its, words: Words) -> None:
@@ -175,20 +191,27 @@ def clear(its: Its, words: Words) -> None:
     ite = _find(its, words)
     if ite is not None:
         ite.irq.pending_latch = False
+        its.batch.heard(ite.irq)
 
 
 def interrupt(its: Its, words: Words) -> None:
     """INT: as a message from the device."""
+    ite = _find(its, words)
+    if ite is None:
+        return
+    its.batch.look(ite.irq)
     try:
         trigger(its, words[0] >> 32, words[1] & _U32)
     except VgicError:
         return  # what a device would be told, nobody tells the guest
+    its.batch.heard(ite.irq)
 
 
 def inv(its: Its, words: Words) -> None:
     """INV: read the configuration of one LPI again."""
     ite = _find(its, words)
     if ite is not None:
+        its.batch.look(ite.irq)
         read_config(its.dist, ite.irq, None)
 
 
@@ -196,7 +219,7 @@ def invall(its: Its, words: Words) -> None:
     """INVALL: read the configuration of every LPI that goes to the collection's vCPU again."""
     collection = _mapped(its, words[2] & _ICID)
     if collection is not None and collection.target is not None:
-        invalidate_all(collection.target)
+        its.batch.invalidate_all(collection.target)
 
 
 HANDLERS: Final[dict[int, Callable[[Its, Words], None]]] = {

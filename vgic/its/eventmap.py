@@ -48,6 +48,11 @@ class EventMap:
     def get(self, eventid: int) -> "Ite | None":
         """Return the entry, or None."""
         eventids = self._eventids
+        if not eventids:
+            return None
+        at = eventid - eventids[0]  # where it is if there are no gaps, as drivers have it: no search
+        if 0 <= at < len(eventids) and eventids[at] == eventid:
+            return self._ites[at]
         at = bisect_left(eventids, eventid)
         return self._ites[at] if at < len(eventids) and eventids[at] == eventid else None
 

@@ -20,7 +20,8 @@ from vgic.ids import (
     Group,
 )
 from vgic.its.frame import ItsRegister
-from vgic.its.savetables import restore, save
+from vgic.its.restoretables import restore
+from vgic.its.savetables import save
 from vgic.its.state import Its
 from vgic.mmio import W32, W64, Region
 from vgic.ranges import check_new_base

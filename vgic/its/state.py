@@ -7,6 +7,7 @@ Holds:   enabled  =>  both tables and the queue are valid, and the queue is empt
 from typing import TYPE_CHECKING, Final, final
 
 from vgic.irq import Irq
+from vgic.its.batch import Batch
 from vgic.its.maps import Maps
 from vgic.mmio import Frame, RegionTable
 from vgic.v3.baser import INNER_SHAREABLE
@@ -40,12 +41,13 @@ _QUEUE_PAGE: Final = 4096
 class Its(Frame):
     """One ITS (KVM: struct vgic_its): registers, queue and maps; on the bus once it has an address."""
 
-    __slots__ = ("abi", "cbaser", "collection_table", "creadr", "cwriter", "device_table", "enabled", "maps")
+    __slots__ = ("abi", "batch", "cbaser", "collection_table", "creadr", "cwriter", "device_table", "enabled", "maps")
 
     def __init__(self, dist: "Dist", table: RegionTable) -> None:
         """Build an ITS with the registers of `table` in reset state, at no address yet."""
         super().__init__(dist, table)
         self.maps = Maps(dist.lpis, dist.its_budget)
+        self.batch = Batch(self)
         self.abi = 0
         self.enabled = False
         self.cbaser = 0

@@ -22,6 +22,16 @@ _PRIORITY: Final = 0xFC
 _ENABLE: Final = 1
 
 
+def config_byte(dist: Dist, intid: int) -> int:
+    """Return the guest physical address of an LPI's configuration byte."""
+    return (dist.propbaser & _CONFIG_TABLE) + intid - FIRST_LPI
+
+
+def pending_byte(vcpu: VcpuGic, intid: int) -> int:
+    """Return the guest physical address of the byte with an LPI's bit in the pending table of `vcpu`."""
+    return (vcpu.pendbaser & _PENDING_TABLE) + intid // 8
+
+
 def read_config(dist: Dist, irq: Irq, only_for: VcpuGic | None) -> bool:
     """Read the configuration byte of `irq` again and look at it anew: update_lpi_config().
 
@@ -29,7 +39,7 @@ def read_config(dist: Dist, irq: Irq, only_for: VcpuGic | None) -> bool:
     Returns False, and changes nothing, if the byte is not RAM.
     """
     memory = dist.memory
-    byte = None if memory is None else memory.read((dist.propbaser & _CONFIG_TABLE) + irq.intid - FIRST_LPI, 1)
+    byte = None if memory is None else memory.read(config_byte(dist, irq.intid), 1)
     if byte is None:
         return False
     if only_for is None or irq.target is only_for:
@@ -48,7 +58,7 @@ def take_pending(dist: Dist, irq: Irq) -> bool:
     if vcpu is None:
         return True
     memory = dist.memory
-    gpa = (vcpu.pendbaser & _PENDING_TABLE) + irq.intid // 8
+    gpa = pending_byte(vcpu, irq.intid)
     byte = None if memory is None else memory.read(gpa, 1)
     if memory is None or byte is None:
         return False
@@ -145,7 +155,7 @@ def save_pending_tables(dist: Dist) -> None:
         vcpu = irq.target
         if vcpu is None:
             continue
-        gpa = (vcpu.pendbaser & _PENDING_TABLE) + irq.intid // 8
+        gpa = pending_byte(vcpu, irq.intid)
         byte = None if memory is None else memory.read(gpa, 1)
         if memory is None or byte is None:
             raise GuestMemoryError(gpa, "the LPI pending table")
