@@ -1,0 +1,44 @@
+"""System registers and bits that the engine's core is set up with, as EL2 would.
+
+Room:    the floor of the engine, beside raw.
+Holds:   a register is (CRn, CRm, op0, op1, op2), the order in which Unicorn wants it.
+"""
+
+from typing import Final
+
+Register = tuple[int, int, int, int, int]
+
+SCR_EL3: Final[Register] = (1, 1, 3, 6, 0)
+HCR_EL2: Final[Register] = (1, 1, 3, 4, 0)
+CNTHCTL_EL2: Final[Register] = (14, 1, 3, 4, 0)
+VMPIDR_EL2: Final[Register] = (0, 0, 3, 4, 5)
+VPIDR_EL2: Final[Register] = (0, 0, 3, 4, 0)
+VTCR_EL2: Final[Register] = (2, 1, 3, 4, 2)
+VTTBR_EL2: Final[Register] = (2, 1, 3, 4, 0)
+HPFAR_EL2: Final[Register] = (6, 0, 3, 4, 4)
+SPSR_EL1: Final[Register] = (4, 0, 3, 0, 0)
+SCTLR_EL1: Final[Register] = (1, 0, 3, 0, 0)
+MIDR_EL1: Final[Register] = (0, 0, 3, 0, 0)
+TLBI_VMALLE1: Final[Register] = (8, 7, 1, 0, 0)
+
+SCR: Final = 0x501 | 3 << 16
+"""NS, HCE, RW, and no traps of pointer authentication to EL3."""
+
+HCR_VM: Final = 1 << 0
+HCR_FMO: Final = 1 << 3
+HCR_IMO: Final = 1 << 4
+HCR_VF: Final = 1 << 6
+HCR_VI: Final = 1 << 7
+HCR_TWI: Final = 1 << 13
+HCR_TID3: Final = 1 << 18
+HCR_TDZ: Final = 1 << 28
+HCR_RW: Final = 1 << 31
+HCR: Final = HCR_VM | HCR_FMO | HCR_IMO | HCR_TWI | HCR_TID3 | HCR_TDZ | HCR_RW
+
+VTCR: Final = 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | 25
+"""40-bit PA, 39-bit IPA, walks start at level 1, 4 KB granule."""
+
+PSTATE_RESET: Final = 0x3C5
+"""EL1 on its own stack pointer, everything masked."""
+PSTATE_PAN: Final = 1 << 22
+SCTLR_SPAN: Final = 1 << 23

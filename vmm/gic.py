@@ -1,0 +1,71 @@
+"""The machine's interrupt controller: a VGIC made as a VMM makes one through KVM's interface.
+
+Room:    below the machine; the only module that configures the library.
+"""
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from hw import Machine as HostMachine
+from hw import V2Config, VirtConfig
+from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Kick, Vgic, VgicError
+from vmm.config import IrqChip, MachineConfig
+from vmm.engine.memory import GuestRam
+from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, PPI_PHYS, PPI_VIRT, SPIS
+from vmm.timer import GenericTimer
+
+_PRIVATE: Final = 32
+TIMER_OWNER: Final = "arch_timer"
+"""Who drives the timers' lines; nobody else can."""
+
+
+@final
+class Gic:
+    """The VGIC of one machine, and the handles of its devices."""
+
+    def __init__(self, config: MachineConfig, ram: GuestRam, kick: Kick) -> None:
+        """Create the VM's vCPUs and interrupt controller, initialised and without any guest state."""
+        self.config = config
+        vm = self.vm = Vgic(make_host(config), threads=False, memory=ram)
+        vm.kick = kick
+        for index in range(config.cpus):
+            vm.create_vcpu(index)
+        if config.irqchip is IrqChip.GICV2:
+            frames = {Addr.V2_DIST: GICD_BASE, Addr.V2_CPU: GICC_BASE}
+            self.devices = [self._device(DeviceType.VGIC_V2, frames)]
+        else:
+            frames = {Addr.V3_DIST: GICD_BASE, Addr.V3_REDIST: GICR_BASE}
+            self.devices = [self._device(DeviceType.VGIC_V3, frames)]
+        if config.irqchip is IrqChip.GICV3_ITS:
+            self.devices.append(self._device(DeviceType.ITS, {Addr.ITS: GITS_BASE}))
+
+    def _device(self, kind: DeviceType, frames: dict[Addr, int]) -> Device:
+        device = self.vm.create_device(kind)
+        if kind is not DeviceType.ITS:
+            device.set_attr(Group.NR_IRQS, 0, SPIS + _PRIVATE)
+        for attr, base in frames.items():
+            device.set_attr(Group.ADDR, attr, base)
+        device.set_attr(Group.CTRL, CTRL_INIT)
+        return device
+
+    def map_timers(self, timers: Sequence[GenericTimer]) -> None:
+        """Tie each vCPU's timer interrupts to the physical ones and claim their lines: kvm_timer_enable()."""
+        for vcpu, timer in zip(self.vm.vcpus, timers, strict=True):
+            for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
+                vcpu.set_owner(intid, TIMER_OWNER)
+                vcpu.map_irq(intid, intid, comparator.reads)
+
+    def send(self, address: int, eventid: int, devid: int) -> int:
+        """Send a device's message; 1 delivered, 0 blocked by the guest's mappings, negative: KVM's errno."""
+        try:
+            return self.vm.signal_msi(address, eventid, devid)
+        except VgicError as refused:
+            return -refused.errno
+
+
+def make_host(config: MachineConfig) -> Host:
+    """Return a host of the guest's kind, with the physical CPUs the configuration wants."""
+    cpus = config.pcpus or config.cpus
+    if config.irqchip is IrqChip.GICV2:
+        return Host(HostMachine(cpus=cpus, gic=V2Config(n_lr=config.lrs)))
+    return Host(HostMachine(cpus=cpus, virt=VirtConfig(n_lr=config.lrs)))

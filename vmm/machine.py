@@ -1,0 +1,242 @@
+"""Machine: RAM, vCPUs, devices and a VGIC, and the loop that runs them.
+
+Room:    the top of the VMM, below the command line.
+Owns:    every part of the machine, and which vCPU runs.
+Holds:   the same configuration and input give the same run, instruction by instruction: one thread, vCPUs in
+         index order, time from instructions, no host clock and no randomness.
+         A slice is a guest entry: the VGIC's vCPU is loaded and flushed, the core runs, it is synced and put.
+"""
+
+from collections.abc import Callable
+from typing import Final, final
+
+from vmm.bus import Bus
+from vmm.clock import FREQUENCY, Clock
+from vmm.config import MachineConfig
+from vmm.counts import Counts
+from vmm.devices.msi import MsiSource
+from vmm.devices.pl011 import Pl011
+from vmm.devices.pl031 import Pl031
+from vmm.devices.raz import RazWi
+from vmm.engine.make import engine_maker
+from vmm.engine.memory import GuestRam
+from vmm.engine.raw import error_text
+from vmm.eventlog import KICK, LINE, MESSAGE, EventLog
+from vmm.gic import TIMER_OWNER, Gic
+from vmm.guestcpu import GuestCpu, Power
+from vmm.layout import (
+    MSI_BASE,
+    RAM_BASE,
+    RTC_BASE,
+    RTC_SPI,
+    UART_BASE,
+    UART_SPI,
+    VIRTIO_BASE,
+)
+from vmm.loader import Images, place
+from vmm.outcome import End, Outcome
+from vmm.psci import Psci
+from vmm.schedule import PhysicalCpu
+from vmm.timer import NEVER
+
+EPOCH: Final = 1_700_000_000
+"""Seconds since 1970 that the clock chip shows when the machine is switched on."""
+
+_MAX_WARNINGS: Final = 20
+
+_POLL_EVERY: Final = 16
+"""Rounds between two looks at what comes from outside."""
+
+Poll = Callable[[int | None], bool]
+"""Called between slices for what comes from outside: with 0 while vCPUs run; with the ticks until something happens
+by itself, or None for never, when all of them wait.  Returns False when nothing will ever come."""
+
+
+@final
+class Machine:
+    """One machine, switched on and not yet run.
+
+    output  called with every byte that the guest prints
+    """
+
+    def __init__(self, config: MachineConfig, images: Images, output: Callable[[int], None]) -> None:
+        """Build the machine and put the images in its RAM.  Errors: ConfigError."""
+        self.config = config
+        self.clock = Clock()
+        self.counts = Counts()
+        self.events = EventLog()
+        self.outcome: Outcome | None = None
+        self.warnings: dict[str, int] = {}
+        self.running: GuestCpu | None = None
+        self.has_gicv3 = config.has_gicv3
+        self.ram = GuestRam(RAM_BASE, config.ram)
+        self.gic = Gic(config, self.ram, self._kick)
+        self.bus = Bus()
+        self.uart = Pl011(self._uart_line, output)
+        self.rtc = Pl031(self._seconds, self._rtc_line)
+        self.msi = MsiSource(self._message)
+        for base, device in (
+            (UART_BASE, self.uart),
+            (RTC_BASE, self.rtc),
+            (MSI_BASE, self.msi),
+            (VIRTIO_BASE, RazWi(0x1000)),
+        ):
+            self.bus.add(base, device)
+        make = engine_maker(config.fast_engine, config.exact_time)
+        self.cpus = [
+            GuestCpu(self, index, make(self.ram, mpidr(vcpu.mpidr), config.cpus > 1), vcpu)
+            for index, vcpu in enumerate(self.gic.vm.vcpus)
+        ]
+        self.gic.map_timers([cpu.timer for cpu in self.cpus])
+        self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
+        self._deadlines = [NEVER] * len(self.cpus)
+        cpus = config.pcpus or config.cpus
+        self.physical = [PhysicalCpu(index, self.cpus[index::cpus]) for index in range(cpus)]
+        self.psci = Psci(self)
+        placement = place(images, config, FREQUENCY)
+        for gpa, data in placement.pieces:
+            self.ram.write(gpa, data)
+        self.cpus[0].power_on(placement.entry, placement.dtb_gpa)
+
+    # -- what parts of the machine tell it -------------------------------------------------------
+
+    def finish(self, end: End, detail: str = "") -> None:
+        """End the run, after the instruction that is being executed; the first to say so is heard."""
+        if self.outcome is None:
+            self.outcome = Outcome(end, detail)
+        if self.running is not None:
+            self.running.engine.stop()
+
+    def warn(self, text: str) -> None:
+        """Note something that is no error of ours but that a user wants to know; repeated ones are counted."""
+        if text in self.warnings or len(self.warnings) < _MAX_WARNINGS:
+            self.warnings[text] = self.warnings.get(text, 0) + 1
+
+    def cpu_at(self, affinity: int) -> GuestCpu | None:
+        """Return the vCPU with this affinity, in MPIDR_EL1's layout."""
+        return self._by_affinity.get(affinity)
+
+    def timer_line(self, cpu: GuestCpu, intid: int, level: bool) -> None:
+        """A timer's output moved."""
+        self.events.add(LINE | cpu.index << 8, intid, level)
+        self.gic.vm.inject(intid, level, vcpu=cpu.gic, owner=TIMER_OWNER)
+
+    def _kick(self, index: int) -> None:
+        """A vCPU must look at its interrupts; if another one runs, its slice ends."""
+        self.counts.kicks += 1
+        self.events.add(KICK | index << 8, 0, 0)
+        self.cpus[index].kicked = True
+        running = self.running
+        if running is not None and running.index != index:
+            running.engine.stop()
+
+    def _spi(self, intid: int, level: bool) -> None:
+        self.events.add(LINE, intid, level)
+        self.gic.vm.inject(intid, level)
+
+    def _uart_line(self, level: bool) -> None:
+        self._spi(UART_SPI, level)
+
+    def _rtc_line(self, level: bool) -> None:
+        self._spi(RTC_SPI, level)
+
+    def _seconds(self) -> int:
+        return EPOCH + self.clock.now() // FREQUENCY
+
+    def _message(self, address: int, eventid: int, devid: int) -> int:
+        result = self.gic.send(address, eventid, devid)
+        self.events.add(MESSAGE, devid << 32 | eventid, result)
+        return result
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def run(self, poll: Poll | None = None) -> Outcome:
+        """Run until something ends it; say what.  Errors: EngineError, for a defect of ours, never for a guest's."""
+        rounds = 0
+        clock = self.clock
+        while True:
+            idle = True
+            for physical in self.physical:
+                cpu = physical.pick(clock.now())
+                if cpu is not None:
+                    idle = False
+                    self._slice(physical, cpu)
+                    if self.outcome is not None:
+                        return self.outcome
+            if idle:
+                self._wait(poll)
+                if self.outcome is not None:
+                    return self.outcome
+            elif poll is not None:
+                rounds += 1
+                if rounds % _POLL_EVERY == 0:
+                    poll(0)
+
+    def _slice(self, physical: PhysicalCpu, cpu: GuestCpu) -> None:
+        """One guest entry of `cpu`."""
+        clock = self.clock
+        counts = self.counts
+        engine = cpu.engine
+        gic = cpu.gic
+        now = clock.now()
+        deadline = min(self._deadlines)
+        if now >= deadline:
+            deadline = self._update_timers(now)
+        limit = min(self.config.slice_length, deadline - now)
+        if self.config.budget:
+            limit = min(limit, self.config.budget - counts.instructions)
+            if limit <= 0:
+                self.finish(End.BUDGET, f"{counts.instructions} instructions")
+                return
+        cpu.prepare(now)
+        gic.enter(physical.index)
+        cpu.kicked = False
+        engine.set_lines(gic.virq(), gic.vfiq())
+        self.running = cpu
+        clock.start(engine)
+        try:
+            error = engine.run(limit)
+        finally:
+            counts.instructions += clock.finish(limit, engine.stopped)
+            self.running = None
+        counts.slices += 1
+        gic.exit()
+        if error:
+            self.finish(End.ENGINE, f"{error_text(error)}: {cpu.where()}")
+        if cpu.wants_wfi:
+            cpu.wants_wfi = False
+            if not gic.pending():
+                cpu.power = Power.WAITING
+        else:
+            gic.put()
+        self._deadlines[cpu.index] = cpu.timer.deadline()
+
+    def _update_timers(self, now: int) -> int:
+        """Raise the lines that are due; return the next deadline."""
+        deadlines = self._deadlines
+        for index, deadline in enumerate(deadlines):
+            if now >= deadline:
+                timer = self.cpus[index].timer
+                timer.update()
+                deadlines[index] = timer.deadline()
+        return min(deadlines)
+
+    def _wait(self, poll: Poll | None) -> None:
+        """No vCPU can run: go on to the next deadline, or wait for the world outside."""
+        if all(cpu.power is Power.OFF for cpu in self.cpus):
+            self.finish(End.ALL_OFF)
+            return
+        deadline = min(self._deadlines)
+        now = self.clock.now()
+        if deadline != NEVER:
+            if poll is not None:
+                poll(max(deadline - now, 0))
+            self.clock.jump(deadline)
+            self._update_timers(self.clock.now())
+        elif poll is None or not poll(None):
+            self.finish(End.DEADLOCK, "; ".join(cpu.where() for cpu in self.cpus if cpu.power is Power.WAITING))
+
+
+def mpidr(affinity: int) -> int:
+    """Return MPIDR_EL1 for Aff3.Aff2.Aff1.Aff0."""
+    return 1 << 31 | affinity & 0xFF_FFFF | affinity >> 24 << 32
