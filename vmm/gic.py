@@ -8,7 +8,7 @@ from typing import Final, final
 
 from hw import Machine as HostMachine
 from hw import V2Config, VirtConfig
-from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Kick, Vgic, VgicError
+from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Kick, Vcpu, Vgic, VgicError, arch
 from vmm.config import IrqChip, MachineConfig
 from vmm.engine.memory import GuestRam
 from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, PPI_PHYS, PPI_VIRT, SPIS
@@ -54,6 +54,28 @@ class Gic:
             for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
                 vcpu.set_owner(intid, TIMER_OWNER)
                 vcpu.map_irq(intid, intid, comparator.reads)
+
+    def load_timers(self, vcpu: Vcpu, timer: GenericTimer) -> None:
+        """At an entry, let the physical timer interrupts be what the guest's are: kvm_timer_vcpu_load_gic()."""
+        pe = vcpu.pe
+        active = pe.read_private(arch.GICD_ISACTIVER)
+        for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
+            wanted = comparator.level or vcpu.map_is_active(intid)
+            if wanted != bool(active >> intid & 1):
+                pe.write_private(arch.GICD_ISACTIVER if wanted else arch.GICD_ICACTIVER, 1 << intid)
+
+    def fire_timers(self, vcpu: Vcpu, timer: GenericTimer) -> None:
+        """Take the physical timer interrupts whose lines are high and which are not active: kvm_arch_timer_handler().
+
+        The host leaves them active: the guest's completion of the virtual one deactivates the physical one.
+        The line is driven again: the VGIC took it for low once it was in a list register.
+        """
+        pe = vcpu.pe
+        active = pe.read_private(arch.GICD_ISACTIVER)
+        for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
+            if comparator.level and not active >> intid & 1:
+                pe.write_private(arch.GICD_ISACTIVER, 1 << intid)
+                self.vm.inject(intid, True, vcpu=vcpu, owner=TIMER_OWNER)
 
     def send(self, address: int, eventid: int, devid: int) -> int:
         """Send a device's message; 1 delivered, 0 blocked by the guest's mappings, negative: KVM's errno."""

@@ -134,6 +134,9 @@ class GuestCpu:
     def settle(self) -> None:
         """After anything that may concern interrupts of this vCPU: leave and enter if asked, and drive the wires."""
         gic = self.gic
+        timer = self.timer
+        if timer.virtual.level or timer.physical.level:
+            self.machine.gic.fire_timers(gic, timer)
         if self.kicked or gic.maintenance():
             self.kicked = False
             gic.exit()

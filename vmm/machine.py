@@ -190,6 +190,7 @@ class Machine:
                 return
         cpu.prepare(now)
         gic.enter(physical.index)
+        self.gic.load_timers(gic, cpu.timer)
         cpu.kicked = False
         engine.set_lines(gic.virq(), gic.vfiq())
         self.running = cpu
