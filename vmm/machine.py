@@ -89,7 +89,7 @@ class Machine:
         ]
         self.gic.map_timers([cpu.timer for cpu in self.cpus])
         self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
-        self._deadlines = [NEVER] * len(self.cpus)
+        self._deadlines = [NEVER] * (len(self.cpus) + 1)  # of each vCPU's timers; last: of the clock chip
         cpus = config.pcpus or config.cpus
         self.physical = [PhysicalCpu(index, self.cpus[index::cpus]) for index in range(cpus)]
         self.psci = Psci(self)
@@ -211,16 +211,23 @@ class Machine:
         else:
             gic.put()
         self._deadlines[cpu.index] = cpu.timer.deadline()
+        self._deadlines[-1] = self._rtc_deadline()
 
     def _update_timers(self, now: int) -> int:
         """Raise the lines that are due; return the next deadline."""
         deadlines = self._deadlines
-        for index, deadline in enumerate(deadlines):
-            if now >= deadline:
-                timer = self.cpus[index].timer
-                timer.update()
-                deadlines[index] = timer.deadline()
+        for cpu in self.cpus:
+            if now >= deadlines[cpu.index]:
+                cpu.timer.update()
+                deadlines[cpu.index] = cpu.timer.deadline()
+        if now >= deadlines[-1]:
+            self.rtc.poll()
+            deadlines[-1] = self._rtc_deadline()
         return min(deadlines)
+
+    def _rtc_deadline(self) -> int:
+        seconds = self.rtc.deadline()
+        return NEVER if seconds is None else (seconds - EPOCH) * FREQUENCY
 
     def _wait(self, poll: Poll | None) -> None:
         """No vCPU can run: go on to the next deadline, or wait for the world outside."""
