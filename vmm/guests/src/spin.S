@@ -1,0 +1,5 @@
+// Never ends.
+    .section .text.start, "ax"
+    .globl _start
+_start:
+    b       .
