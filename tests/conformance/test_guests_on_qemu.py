@@ -51,7 +51,7 @@ def console(tmp_path: Path, name: str, *options: str, bootargs: str = "") -> str
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_guest_passes(row: tuple[Guest, IrqChip, int], tmp_path: Path) -> None:
     guest, irqchip, cpus = row
-    printed = console(tmp_path, guest.name, "-M", BOARDS[irqchip], "-smp", str(cpus), bootargs="qemu")
+    printed = console(tmp_path, guest.name, "-M", BOARDS[irqchip], "-smp", str(cpus), bootargs="strict qemu")
     assert f"EXIT: STATUS={guest.status}" in printed.splitlines(), printed
     assert "FAIL" not in printed
 

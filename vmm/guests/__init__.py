@@ -44,13 +44,13 @@ GUESTS: Final = (
     Guest(
         "spi",
         "SPIs: edge, level and a wire; priorities, preemption, both EOI modes, active state, routing.",
-        bootargs=("qemu",),
+        bootargs=("strict", "qemu"),
     ),
     Guest("timer", "Virtual and physical timer: condition, mask, line, wake-up, ticks on each vCPU."),
     Guest("lpi", "LPIs through an ITS that the guest programs: map, move, discard, pend, clear, queue wrap.", (ITS,)),
     Guest("wfi", "All vCPUs asleep, woken in turn by SGI, SPI and timer, interrupts on or masked."),
     Guest("fault", "Deliberate faults: external aborts, undefined instructions and registers.", bootargs=("isv0",)),
-    Guest("overflow", "More interrupts pending and active than there are list registers."),
+    Guest("overflow", "More interrupts pending and active than there are list registers.", bootargs=("strict",)),
     Guest("mark", "Leaves interrupts in every state, asks to be migrated, waits for a key and finds all as it was."),
     Guest(
         "silent-exit",

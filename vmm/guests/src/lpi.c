@@ -52,8 +52,19 @@ static void set(u32 event, u32 priority, bool enabled)
     its_inv(DEV, event);
 }
 
-static void fresh(u32 event, u32 cpu, bool enabled)     // mapped, idle, forgotten
+static u32 mapped;          // events of DEV, by bit: mapping one again is UNPREDICTABLE
+
+static void discard(u32 event)
 {
+    its_discard(DEV, event);
+    mapped &= ~(1u << event);
+}
+
+static void fresh(u32 event, u32 cpu, bool enabled)     // mapped to that CPU, idle, forgotten
+{
+    if (mapped >> event & 1)
+        discard(event);
+    mapped |= 1u << event;
     its_mapti(DEV, event, LPI(event), cpu);
     set(event, PRIORITY, enabled);
     its_clear(DEV, event);
@@ -69,6 +80,7 @@ static void test_delivery(void)
         its_mapti(DEV, i, LPI(i), i % n);
         lpi_configure(LPI(i), PRIORITY, true);
     }
+    mapped = ~0u;
     for (u32 i = 0; i < n; i++)
         its_invall(i);
     for (u32 i = 0; i < EVENTS; i++) {
@@ -134,7 +146,7 @@ static void test_disabled(void)
 static void test_discard(void)
 {
     fresh(7, 0, true);
-    its_discard(DEV, 7);
+    discard(7);
     send(DEV, 7);
     settle();
     report(!got(7) && its_idle(), "DISCARD: no event, no interrupt");
@@ -196,6 +208,7 @@ static void test_unmap(void)
 {
     fresh(13, 0, true);
     its_mapd(DEV, 5, false);
+    mapped = 0;
     send(DEV, 13);
     settle();
     report(!got(13) && its_idle(), "MAPD: unmapped, its events are gone");

@@ -1,4 +1,5 @@
 // More interrupts than list registers: pending, active, and both, each exactly once and in order of priority.
+// With `strict` also more active ones than list registers, which KVM (Linux 6.12) does not master.
 #include "gic.h"
 #include "rt.h"
 
@@ -103,11 +104,11 @@ static void test_active(void)
         gic_pend(i);
     settle();
     report(each_once(), "active: pended again, none comes while active");
-    for (u32 i = 0; i < held; i += 2)               // oldest first, then the others newest first
+    for (u32 i = 0; i < SPIS + SGIS; i += 2)        // oldest first, then the others newest first
         gic_dir(iars[i]);
     settle();
-    for (u32 i = held & ~1u; i-- > 0;)
-        if (i % 2 && i < SPIS + SGIS)
+    for (u32 i = SPIS + SGIS; i-- > 0;)
+        if (i % 2)
             gic_dir(iars[i]);
     settle();
     report(held == 2 * SPIS + SGIS, "active: each that was pended again comes after its DIR");
@@ -117,13 +118,42 @@ static void test_active(void)
     gic_eoi_mode(0);
 }
 
-static u32 depth, deepest;
+static void keep_first(u32 iar)
+{
+    irq_log(iar);
+    gic_eoi(iar);
+    if (held++)
+        gic_dir(iar);
+    else
+        iars[0] = iar;
+}
+
+static void test_one_active(void)
+{
+    prepare();
+    gic_eoi_mode(1);
+    on_irq = keep_first;
+    gic_pend(FIRST);
+    settle();
+    report(gic_active(FIRST), "one active: priority dropped, not deactivated");
+    for (u32 i = FIRST + 1; i < FIRST + SPIS; i++)
+        gic_pend(i);
+    for (u32 i = 0; i < SGIS; i++)
+        gic_sgi(i, 0);
+    settle();
+    report(each_once(), "one active: the other %u come", SPIS + SGIS - 1);
+    gic_dir(iars[0]);
+    report(all_idle(), "one active: nothing is left");
+    gic_eoi_mode(0);
+}
+
+static u32 depth, deepest, levels;
 
 static void nest(u32 iar)
 {
     irq_log(iar);
     deepest = ++depth > deepest ? depth : deepest;
-    if (depth <= 12)
+    if (depth < levels && self()->logged < SPIS)
         gic_pend(FIRST + depth);
     irq_enable();
     irq_disable();
@@ -131,20 +161,19 @@ static void nest(u32 iar)
     gic_eoi(iar);
 }
 
-static void test_nested(void)
+static void test_nested(u32 n)
 {
     prepare();
-    for (u32 i = 0; i <= 12; i++)
-        gic_priority(FIRST + i, 0xe0 - 16 * i);
-    for (u32 i = 13; i < SPIS; i++)
-        gic_priority(FIRST + i, 0xf0);
-    for (u32 i = 13; i < SPIS; i++)                 // wait beneath all the time
+    levels = n;
+    for (u32 i = 0; i < SPIS; i++)
+        gic_priority(FIRST + i, i < n ? 0xe0 - 16 * i : 0xf0);
+    for (u32 i = n; i < SPIS; i++)                  // wait beneath all the time
         gic_pend(FIRST + i);
     gic_pend(FIRST);
     on_irq = nest;
     depth = deepest = 0;
     settle();
-    report(deepest >= 13, "nested: %u deep while %u wait", deepest, SPIS - 13);
+    report(deepest == n, "nested: %u deep while %u wait", deepest, SPIS - n);
     report(cpus[0]->logged >= SPIS && all_idle(), "nested: all come to an end");
 }
 
@@ -170,6 +199,8 @@ static void test_elsewhere(void)
     ok = run(to, receive_all, 0) && wait_until(load(&cpus[to]->logged) >= SPIS);
     for (u32 i = FIRST; i < FIRST + SPIS; i++)
         ok &= count(to, i) == 1;
+    for (u32 i = FIRST; i < FIRST + SPIS; i++)
+        gic_route(i, 0);
     report(ok && all_idle(), "another CPU: %u come while it sleeps and works", SPIS);
 }
 
@@ -178,8 +209,12 @@ int guest(void)
     prefix("overflow");
     boot_cpus();
     test_pending();
-    test_active();
-    test_nested();
+    test_one_active();
+    test_nested(3);
     test_elsewhere();
+    if (bootarg("strict")) {
+        test_active();
+        test_nested(13);
+    }
     return summary();
 }

@@ -105,7 +105,7 @@ void settle(void);                  // interrupts on for a moment, so that what 
 void delay_us(u32 us);
 
 // Wait, with interrupts on.
-#define WATCHDOG_S 3
+#define WATCHDOG_S 1
 struct patience { u64 deadline; u32 spins; };
 bool out_of_patience(struct patience *p);
 #define wait_until(condition) \

@@ -1,5 +1,6 @@
 // SPIs: edge and level, a real wire, priorities, preemption, EOI modes, the active state, routing.
-// With the argument `qemu` what QEMU's GICv2 is known to do otherwise is skipped.
+// With `strict` also what the architecture asks and KVM (Linux 6.12) does not do: SPIs pended while the distributor is
+// off, DIR on another CPU.  With `qemu` without what QEMU's GICv2 is known to do otherwise.
 #include "gic.h"
 #include "rt.h"
 
@@ -53,6 +54,8 @@ static void test_pending(bool edge)
     settle();
     report(count(0, A) == 2, "%s: nothing comes while the distributor is off", kind);
     gic_distributor(true);
+    if (!bootarg("strict"))
+        gic_enable(A);              // KVM looks at it again only then
     settle();
     report(count(0, A) == 3, "%s: comes when it is on again", kind);
 }
@@ -297,6 +300,8 @@ static void test_routing(void)
 
     if (machine.gic == 2)
         return;
+    if (!bootarg("strict"))
+        return skip("EOI mode 1: another CPU's DIR: only asked for by `strict`");
     gic_route(A, 0);
     forget();
     gic_eoi_mode(1);
