@@ -120,7 +120,7 @@ def report(ours: Sequence[Run], theirs: Sequence[Run]) -> Iterator[str]:
         ("VMM's speed", mips, "MIPS"),
     ):
         yield f"{name:12}{median(values):8.2f} {unit:6}({min(values):.2f}..{max(values):.2f})"
-    yield f"{'instructions':12}{ours[0].instructions:8}"
+    yield f"{'instructions':12} {ours[0].instructions:>11,}"
 
 
 def main() -> None:

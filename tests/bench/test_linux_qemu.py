@@ -35,5 +35,5 @@ def test_the_ratio_is_the_median_of_the_rounds() -> None:
         ["QEMU", "2.00", "s", "(1.00..3.00)"],
         ["VMM", "/", "QEMU", "3.00", "times", "(2.00..6.00)"],
         ["VMM's", "speed", "100.00", "MIPS", "(100.00..150.00)"],
-        ["instructions", "300000000"],
+        ["instructions", "300,000,000"],
     ]
