@@ -18,6 +18,8 @@ from vmm.layout import (
     VIRTIO_BASE,
 )
 
+_FIRST_PPI, _FIRST_SPI, _FIRST_SPECIAL, _FIRST_LPI = 16, 32, 1020, 8192
+
 _SHIFT: Final = 16
 _FRAMES: Final = (
     ("GICD", GICD_BASE, GICD_BASE + 0x1_0000),
@@ -41,8 +43,8 @@ def _no_accesses() -> dict[str, int]:
 class Counts:
     """Counters of one machine, all vCPUs together.
 
-    exits are counted by cause; `delayed` and `delay` are vCPUs that could run while another one had their physical CPU,
-    and the ticks they waited for it.
+    exits are counted by cause, interrupts by kind as guests acknowledge them; `delayed` and `delay` are vCPUs that
+    could run while another one had their physical CPU, and the ticks they waited for it.
     """
 
     instructions: int = 0
@@ -56,18 +58,27 @@ class Counts:
     sgis: int = 0
     ppis: int = 0
     spis: int = 0
-    messages: int = 0
+    lpis: int = 0
     kicks: int = 0
     delayed: int = 0
     delay: int = 0
     longest_delay: int = 0
-    frames: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys([name for name, *_ in _FRAMES] + [_ELSEWHERE], 0)
-    )
+    frames: dict[str, int] = field(default_factory=_no_accesses)
 
     def mmio(self, gpa: int) -> None:
         """Count an access that trapped."""
         self.frames[_FRAME_OF.get(gpa >> _SHIFT, _ELSEWHERE)] += 1
+
+    def acknowledged(self, intid: int) -> None:
+        """Count what a read of IAR returned; the special INTIDs are no interrupt."""
+        if intid < _FIRST_PPI:
+            self.sgis += 1
+        elif intid < _FIRST_SPI:
+            self.ppis += 1
+        elif intid < _FIRST_SPECIAL:
+            self.spis += 1
+        elif intid >= _FIRST_LPI:
+            self.lpis += 1
 
     def waited(self, ticks: int) -> None:
         """Count a vCPU that could run and was entered `ticks` later."""

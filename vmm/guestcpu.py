@@ -38,7 +38,7 @@ from vmm.esr import (
 )
 from vmm.eventlog import MRS, MSR, READ, WRITE
 from vmm.idregs import as_register, is_id_register, shown
-from vmm.layout import PPI_PHYS, PPI_VIRT
+from vmm.layout import GICC_BASE, PPI_PHYS, PPI_VIRT
 from vmm.outcome import End
 from vmm.timer import Comparator, GenericTimer
 
@@ -54,6 +54,10 @@ _SMC: Final = 13
 
 _DC_ZVA: Final = 1 << 14 | 3 << 11 | 7 << 7 | 4 << 3 | 1
 _ZVA_BYTES: Final = 64
+
+_ACKNOWLEDGES: Final = (arch.ICC_IAR0_EL1, arch.ICC_IAR1_EL1)
+_GICC_IAR: Final = GICC_BASE + 0xC
+_GICC_INTID: Final = 0x3FF
 
 _WRITEBACK_MASK, _WRITEBACK = 0x3B20_0400, 0x3800_0400
 """A load or store that also changes its base register: the engine says ISV, hardware does not."""
@@ -222,29 +226,39 @@ class GuestCpu:
                 self.machine.warn(f"vCPU {self.index} at {pc:#x}: an access to {gpa:#x} that cannot be emulated")
             self._external_abort(fault_address, fetch=False, write=bool(syndrome & DABT_WNR))
             return
-        size = 1 << (syndrome >> DABT_SAS_SHIFT & 3)
-        register = syndrome >> DABT_SRT_SHIFT & 31
-        if syndrome & DABT_WNR:
-            value = engine.x(register) & (1 << size * 8) - 1
-            claimed = self._store(gpa, size, value)
-        else:
-            value = self._load(gpa, size)
-            claimed = value >= 0
-            if claimed:
-                if syndrome & DABT_SSE and value >> size * 8 - 1 & 1:
-                    value |= -1 << size * 8
-                engine.set_x(register, value & (_MASK64 if syndrome & DABT_SF else 0xFFFF_FFFF))
+        try:
+            claimed = self._access(syndrome, gpa)
+        except Exception as failure:
+            failure.add_note(f"{'a store to' if syndrome & DABT_WNR else 'a load from'} {gpa:#x}")
+            raise
         if claimed:
             engine.set_pc(pc + 4)
         else:
             self._external_abort(fault_address, fetch=False, write=bool(syndrome & DABT_WNR))
         self.settle()
 
+    def _access(self, syndrome: int, gpa: int) -> bool:
+        """Do the load or store of a data abort; False where nothing is."""
+        engine = self.engine
+        size = 1 << (syndrome >> DABT_SAS_SHIFT & 3)
+        register = syndrome >> DABT_SRT_SHIFT & 31
+        if syndrome & DABT_WNR:
+            return self._store(gpa, size, engine.x(register) & (1 << size * 8) - 1)
+        value = self._load(gpa, size)
+        if value < 0:
+            return False
+        if syndrome & DABT_SSE and value >> size * 8 - 1 & 1:
+            value |= -1 << size * 8
+        engine.set_x(register, value & (_MASK64 if syndrome & DABT_SF else 0xFFFF_FFFF))
+        return True
+
     def _load(self, gpa: int, size: int) -> int:
         """Return what a load reads, or a negative number where nothing is."""
         found = self.machine.bus.find(gpa, size)
         if found is None:
             value = self.gic.read(gpa, size)
+            if gpa == _GICC_IAR and not self.machine.has_gicv3:
+                self.counts.acknowledged(value & _GICC_INTID)
         else:
             gic = self.gic
             gic.exit()  # KVM_EXIT_MMIO
@@ -282,6 +296,8 @@ class GuestCpu:
             value = self.gic.mrs(encoding)
             if value == UNDEFINED:
                 return False
+            if encoding in _ACKNOWLEDGES:
+                self.counts.acknowledged(value)
             engine.set_x(word & 31, value)
             self._events.add(MRS | self.index << 8, encoding, value)
         else:

@@ -49,7 +49,8 @@ _POLL_EVERY: Final = 16
 
 Poll = Callable[[int | None], bool]
 """Called between slices for what comes from outside: with 0 while vCPUs run; with the ticks until something happens
-by itself, or None for never, when all of them wait.  Returns False when nothing will ever come."""
+by itself, or None for never, when all of them wait.  Returns whether something came; it may move the clock on first.
+With None it waits until something does: False says that nothing ever will."""
 
 
 @final
@@ -171,6 +172,8 @@ class Machine:
                 rounds += 1
                 if rounds % _POLL_EVERY == 0:
                     poll(0)
+                    if self.outcome is not None:
+                        return self.outcome
 
     def _slice(self, physical: PhysicalCpu, cpu: GuestCpu) -> None:
         """One guest entry of `cpu`."""
@@ -197,6 +200,9 @@ class Machine:
         clock.start(engine)
         try:
             error = engine.run(limit)
+        except Exception as failure:
+            failure.add_note(cpu.where())
+            raise
         finally:
             counts.instructions += clock.finish(limit, engine.stopped)
             self.running = None
@@ -237,8 +243,8 @@ class Machine:
         deadline = min(self._deadlines)
         now = self.clock.now()
         if deadline != NEVER:
-            if poll is not None:
-                poll(max(deadline - now, 0))
+            if poll is not None and poll(max(deadline - now, 0)):
+                return
             self.clock.jump(deadline)
             self._update_timers(self.clock.now())
         elif poll is None or not poll(None):

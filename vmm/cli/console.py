@@ -1,0 +1,109 @@
+"""What a guest prints: shown at once, hashed, and searched for marks that have an answer.
+
+Room:    between the machine, which sends each byte, and whoever shows it.
+Never:   changes a byte; keeps more than the last lines, unless asked to keep all.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple, final
+
+from vmm.watch import ConsoleWatch
+
+_NEWLINE: Final = 0x0A
+_BATCH: Final = 4096
+_ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.)|$)", re.DOTALL)
+_NAMED: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b"0": b"\0", b"\\": b"\\", b"=": b"="}
+
+
+class Reply(NamedTuple):
+    """What to type each time the guest has printed `mark`.
+
+    migrate  save the machine and go on with a rebuilt one, then type
+    """
+
+    mark: str
+    text: bytes
+    migrate: bool = False
+
+
+def parse_reply(text: str) -> Reply:
+    r"""Return what MARK=TEXT means; in both, \n \r \t \e \0 \\ \= and \xHH are bytes.  Errors: ValueError."""
+    match = re.fullmatch(rb"((?:[^\\=]|\\.)+)=(.*)", text.encode("utf-8", "surrogateescape"), re.DOTALL)
+    if match is None:
+        raise ValueError(f"{text!r} is not MARK=TEXT")
+    return Reply(_unescape(match[1]).decode("utf-8", "surrogateescape"), _unescape(match[2]))
+
+
+def _unescape(text: bytes) -> bytes:
+    def replace(match: re.Match[bytes]) -> bytes:
+        if match[1]:
+            return bytes.fromhex(match[1].decode())
+        if match[2] not in _NAMED:
+            raise ValueError(
+                f"{match[0].decode(errors='replace')} is no escape: \\n \\r \\t \\e \\0 \\\\ \\= \\xHH are"
+            )
+        return _NAMED[match[2]]
+
+    return _ESCAPE.sub(replace, text)
+
+
+@final
+class Console:
+    """The host's end of a guest's console.
+
+    watch    looks for an exit status and keeps the last lines
+    count    of the bytes printed
+    midline  the last one was no newline
+    kept     all of them, if that was asked for; else empty
+    """
+
+    __slots__ = ("_due", "_hash", "_keep", "_pending", "_replies", "_show", "count", "kept", "midline", "watch")
+
+    def __init__(
+        self, show: Callable[[bytes], object] | None = None, replies: Sequence[Reply] = (), keep: bool = False
+    ) -> None:
+        """`show` is given the bytes, a line at a time or sooner; None shows nothing."""
+        self._show = show
+        self._keep = keep
+        self._replies = [(ConsoleWatch(reply.mark, lines=0), reply) for reply in replies]
+        self._due: list[Reply] = []
+        self._pending = bytearray()  # printed and not yet shown
+        self._hash = blake2b(digest_size=16)
+        self.watch = ConsoleWatch()
+        self.count = 0
+        self.midline = False
+        self.kept = bytearray()
+
+    def put(self, byte: int) -> None:
+        """The guest printed `byte`."""
+        self._pending.append(byte)
+        self.watch.feed(byte)
+        for watch, reply in self._replies:
+            if watch.feed(byte):
+                self._due.append(reply)
+        self.midline = byte != _NEWLINE
+        if not self.midline or len(self._pending) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Show what was printed until now.  Errors: OSError when it cannot be written."""
+        if self._pending:
+            data = bytes(self._pending)
+            self._pending.clear()
+            self.count += len(data)
+            self._hash.update(data)
+            if self._keep:
+                self.kept += data
+            if self._show is not None:
+                self._show(data)
+
+    def take_due(self) -> Reply | None:
+        """Return the next reply whose mark was printed, once."""
+        return self._due.pop(0) if self._due else None
+
+    def digest(self) -> str:
+        """The hash of everything printed, in hexadecimal digits."""
+        self.flush()
+        return self._hash.hexdigest()

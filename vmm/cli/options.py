@@ -1,0 +1,164 @@
+"""The options that describe a machine and its run, in kvmtool's words where it has some.
+
+Room:    below the commands; needs no engine.
+Holds:   an option of the machine that was not given is None: its default is MachineConfig's, and a recording's
+         configuration is not contradicted by it.
+"""
+
+import argparse
+import math
+import re
+from pathlib import Path
+from typing import Final, NoReturn
+
+from vmm.config import ConfigError, IrqChip, MachineConfig
+from vmm.layout import MIB
+
+SERIAL, OUTPUT, OFF = "serial", "output", "off"
+STDOUT: Final = "-"
+ENGINES: Final = {"fast": True, "api": False}
+
+_DEFAULT: Final = MachineConfig()
+_SIZE: Final = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30}
+_MULTIPLE: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+class UsageError(Exception):
+    """A command line that makes no sense together with the files it names: exit status 2."""
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what describes the machine and the run; the images are the command's."""
+    _add_machine(parser.add_argument_group("machine"))
+    _add_run(parser.add_argument_group("run"))
+
+
+def _add_machine(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "-m",
+        "--mem",
+        dest="ram",
+        type=parse_size,
+        metavar="SIZE",
+        help=f"RAM in MiB, or with a suffix K, M or G (default: {_DEFAULT.ram // MIB})",
+    )
+    group.add_argument("-c", "--cpus", type=int, metavar="N", help=f"vCPUs (default: {_DEFAULT.cpus})")
+    group.add_argument(
+        "--irqchip",
+        type=_irqchip,
+        metavar="{" + ",".join(chip.value for chip in IrqChip) + "}",
+        help=f"the guest's interrupt controller (default: {_DEFAULT.irqchip.value})",
+    )
+    group.add_argument("--pcpus", type=int, metavar="N", help="physical CPUs the vCPUs share (default: one each)")
+    group.add_argument("--lrs", type=int, metavar="N", help=f"list registers (default: {_DEFAULT.lrs})")
+    group.add_argument(
+        "--slice",
+        dest="slice_length",
+        type=parse_count,
+        metavar="INSNS",
+        help=f"instructions of one guest entry at most (default: {_DEFAULT.slice_length})",
+    )
+    group.add_argument(
+        "--budget", type=parse_count, metavar="INSNS", help="stop after so many instructions; suffixes K, M, G"
+    )
+    group.add_argument(
+        "--engine",
+        dest="fast_engine",
+        type=_engine,
+        metavar="{" + ",".join(ENGINES) + "}",
+        help="fast reads the engine's private state where documented calls are slow; "
+        "api makes the same run without (default: fast)",
+    )
+
+
+def _add_run(group: "argparse._ArgumentGroup") -> None:
+    group.add_argument(
+        "--console",
+        choices=(SERIAL, OUTPUT, OFF),
+        default=OUTPUT,
+        help="serial: standard input is the guest's keyboard (Ctrl-A x leaves); "
+        "output: show what the guest prints; off: not even that (default: %(default)s)",
+    )
+    group.add_argument(
+        "--on",
+        action="append",
+        default=[],
+        metavar="MARK=TEXT",
+        help=r"type TEXT each time the guest has printed MARK; \n, \xHH and \= as usual; may be repeated",
+    )
+    group.add_argument(
+        "--timeout", type=_seconds, default=0.0, metavar="SECONDS", help="stop after so long by the wall clock"
+    )
+    group.add_argument("--stats", action="store_true", help="say afterwards what happened, counted")
+    group.add_argument(
+        "--json", nargs="?", const=STDOUT, metavar="FILE", help="the same for programs (default: standard output)"
+    )
+    group.add_argument("--record", type=Path, metavar="FILE", help="write down what comes from outside")
+    group.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="run the machine of a recording, given the same images; exit status 0 if it was the same run, 1 if not",
+    )
+    group.add_argument("--debug", action="store_true", help="show a traceback when vgic itself is at fault")
+
+
+def given(args: argparse.Namespace) -> dict[str, object]:
+    """Return the parameters of MachineConfig that the command line names."""
+    names = ("cpus", "pcpus", "ram", "irqchip", "lrs", "slice_length", "budget", "fast_engine")
+    return {name: value for name in names if (value := getattr(args, name)) is not None}
+
+
+def config_of(args: argparse.Namespace, **more: object) -> MachineConfig:
+    """Return the machine that the command line describes; `more` has other defaults.  Errors: UsageError."""
+    try:
+        return MachineConfig(**{**more, **given(args)})  # type: ignore[arg-type]  # argparse made them of these types
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+
+
+# -- values --------------------------------------------------------------------------------------
+
+
+def parse_size(text: str) -> int:
+    """Return bytes: a number of MiB, or one with a suffix.  Errors: ArgumentTypeError."""
+    return _with_suffix(text, _SIZE, "a size such as 512, 512M or 2G")
+
+
+def parse_count(text: str) -> int:
+    """Return a number that may have a suffix, of thousands.  Errors: ArgumentTypeError."""
+    return _with_suffix(text, _MULTIPLE, "a number such as 5000, 20K or 2G")
+
+
+def _with_suffix(text: str, suffixes: dict[str, int], wanted: str) -> int:
+    match = re.fullmatch(r"([0-9][0-9_]{0,20})([KMG]?)", text.upper())
+    if match is None:
+        _refuse(text, wanted)
+    return int(match[1].replace("_", "")) * suffixes[match[2]]
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        _refuse(text, "a number of seconds")
+    return seconds
+
+
+def _irqchip(text: str) -> IrqChip:
+    try:
+        return IrqChip(text)
+    except ValueError:
+        _refuse(text, f"one of {', '.join(chip.value for chip in IrqChip)}")
+
+
+def _engine(text: str) -> bool:
+    if text not in ENGINES:
+        _refuse(text, f"one of {', '.join(ENGINES)}")
+    return ENGINES[text]
+
+
+def _refuse(text: str, wanted: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
