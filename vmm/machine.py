@@ -44,11 +44,8 @@ EPOCH: Final = 1_700_000_000
 
 _MAX_WARNINGS: Final = 20
 
-_POLL_EVERY: Final = 16
-"""Rounds between two looks at what comes from outside."""
-
 Poll = Callable[[int | None], bool]
-"""Called between slices for what comes from outside: with 0 while vCPUs run; with the ticks until something happens
+"""Called between rounds for what comes from outside: with 0 while vCPUs run; with the ticks until something happens
 by itself, or None for never, when all of them wait.  Returns whether something came; it may move the clock on first.
 With None it waits until something does: False says that nothing ever will."""
 
@@ -153,7 +150,6 @@ class Machine:
 
     def run(self, poll: Poll | None = None) -> Outcome:
         """Run until something ends it; say what.  Errors: EngineError, for a defect of ours, never for a guest's."""
-        rounds = 0
         clock = self.clock
         while True:
             idle = True
@@ -169,11 +165,9 @@ class Machine:
                 if self.outcome is not None:
                     return self.outcome
             elif poll is not None:
-                rounds += 1
-                if rounds % _POLL_EVERY == 0:
-                    poll(0)
-                    if self.outcome is not None:
-                        return self.outcome
+                poll(0)
+                if self.outcome is not None:
+                    return self.outcome
 
     def _slice(self, physical: PhysicalCpu, cpu: GuestCpu) -> None:
         """One guest entry of `cpu`."""

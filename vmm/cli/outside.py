@@ -18,6 +18,8 @@ from vmm.cli.terminal import Keyboard
 from vmm.clock import FREQUENCY
 from vmm.outcome import End, Outcome
 
+_KEYS_EVERY: Final = 0.005
+"""Seconds between two looks at the keyboard while the guest runs."""
 _GLANCE: Final = 0.05
 """Seconds after which a wait for keys looks for signals and the time-out."""
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -89,7 +91,7 @@ class Live:
     timeout   seconds of wall time after which the run ends; 0: none
     """
 
-    __slots__ = ("_console", "_deadline", "_keyboard", "_signals", "_timeout")
+    __slots__ = ("_console", "_deadline", "_keyboard", "_next", "_signals", "_timeout")
 
     def __init__(
         self, console: Console, signals: Signals, keyboard: Keyboard | None = None, timeout: float = 0
@@ -99,7 +101,8 @@ class Live:
         self._signals = signals
         self._keyboard = keyboard
         self._timeout = timeout
-        self._deadline = time.monotonic() + timeout
+        self._next = time.monotonic()  # when to look at the keyboard again, as long as the guest runs
+        self._deadline = self._next + timeout
 
     def look(self, now: Moment, ticks: int | None) -> Event | None:
         """Return what happens at this poll, or None."""
@@ -111,6 +114,10 @@ class Live:
         if end is not None or keyboard is None or keyboard.closed:
             return None if end is None else Event(now.tick, end=end)
         began = time.monotonic()
+        if ticks == 0:
+            if began < self._next:
+                return None
+            self._next = began + _KEYS_EVERY
         left = seconds = float("inf") if ticks is None else ticks / FREQUENCY
         while True:
             keys = keyboard.read(min(left, _GLANCE))

@@ -67,7 +67,7 @@ class Session:
         self._migrations = 0
 
     def run(self) -> Result:
-        """Run to the end.  Errors: DefectError, OutputError, DivergedError; BrokenPipeError: nobody reads the console."""
+        """Run to the end.  Errors: DefectError, OutputError, DivergedError; BrokenPipeError: nobody reads it."""
         began = time.perf_counter()
         try:
             while True:
