@@ -1,5 +1,6 @@
 # Each target works in a fresh clone with Python 3.11+ and pip: it first makes the environment it runs in.
-#   make check           the main job: `vgic check`
+#   make run             the main job: `vgic run --guests`, real guests on the model
+#   make check           the checks that need no guest code: `vgic check`
 #   make test            the whole suite, with ruff, mypy --strict and the import contracts
 #   make unit            only the unit tests and the golden traces (what other Python versions run)
 #   make bench           the benchmark rows in units of one bare method call
@@ -15,7 +16,10 @@ READY := $(VENV)/ready
 PYTEST = $(VENV)/bin/python -m pytest
 ROWS = tests/bench/test_rows.py tests/bench/test_rows_v2.py tests/bench/test_rows_its.py --benchmark-enable --benchmark-only --benchmark-quiet
 
-.PHONY: check test unit bench bench-assert campaign
+.PHONY: run check test unit bench bench-assert campaign
+
+run: $(READY)
+	$(VENV)/bin/vgic run --guests $(ARGS)
 
 check: $(READY)
 	$(VENV)/bin/vgic check $(ARGS)
