@@ -20,11 +20,19 @@ from vmm.cli.console import Console, Reply, parse_reply
 from vmm.cli.files import ImageFiles, hashes
 from vmm.cli.options import OFF, SERIAL, STDOUT, UsageError, config_of, given
 from vmm.cli.outside import Both, Live, Outside, caught_signals
-from vmm.cli.record import Header, Recorder, Recording, RecordingError, ending_of, read_recording
+from vmm.cli.record import (
+    Header,
+    Recorder,
+    Recording,
+    RecordingError,
+    config_as_json,
+    ending_of,
+    read_recording,
+)
 from vmm.cli.report import Json, in_words, measure, table
 from vmm.cli.session import DefectError, DivergedError, OutputError, Result, Session
 from vmm.cli.terminal import ESCAPE_HELP, Keyboard, raw
-from vmm.config import ConfigError, MachineConfig
+from vmm.config import ConfigError, IrqChip, MachineConfig
 from vmm.engine.raw import EngineError
 from vmm.loader import Images
 from vmm.machine import Machine
@@ -126,10 +134,11 @@ def _recording(args: argparse.Namespace, params: str | None) -> Recording | None
     header = recording.header
     if args.on or args.record is not None or args.console == SERIAL:
         raise UsageError("--replay takes its keys from the recording: no --on, --record or --console serial")
+    recorded = config_as_json(header.config)
     for name, value in given(args).items():
-        recorded = getattr(header.config, name)
-        if value != recorded:
-            raise UsageError(f"the recording is of a machine with {name} {recorded}, not {value}")
+        wanted = value.value if isinstance(value, IrqChip) else value
+        if wanted != recorded[name]:
+            raise UsageError(f"the recording is of a machine with {name} {recorded[name]}, not {wanted}")
     if params is not None and params != header.params:
         raise UsageError(f"the recording is of a run with the parameters {header.params!r}, not {params!r}")
     return recording

@@ -9,7 +9,7 @@ import os
 import select
 import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, final
 
 ESCAPE: Final = 0x01
@@ -40,7 +40,8 @@ def raw(fd: int) -> Iterator[bool]:
     try:
         yield True
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # it hung up
+            termios.tcsetattr(fd, termios.TCSADRAIN, before)
 
 
 @final

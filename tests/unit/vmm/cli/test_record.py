@@ -78,12 +78,14 @@ def test_another_image_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[s
     ("options", "said"),
     [
         (["-c", "2"], "a machine with cpus 1, not 2"),
+        (["-c", "999"], "a machine with cpus 1, not 999"),
+        (["--irqchip", "gicv2"], "a machine with irqchip gicv3-its, not gicv2"),
         (["-p", "x"], "the parameters '', not 'x'"),
         (["--on", "a=b"], "--replay takes its keys from the recording"),
         (["--console", "serial"], "--replay takes its keys from the recording"),
         (["--record", "x"], "--replay takes its keys from the recording"),
     ],
-    ids=["cpus", "params", "on", "serial", "record"],
+    ids=["cpus", "too many cpus", "irqchip", "params", "on", "serial", "record"],
 )
 def test_another_machine_is_refused(
     options: list[str], said: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
