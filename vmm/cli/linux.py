@@ -6,21 +6,18 @@ Holds:   the guest is what `vgic run -k Image -i initrd -p PARAMS` boots; nothin
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable
+from argparse import Namespace, RawDescriptionHelpFormatter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from vmm.cli import Subparsers
+from vmm.cli.files import ImageFiles
+from vmm.cli.options import add_machine_arguments
+from vmm.cli.run import USAGE, has_engine
 from vmm.linux.apt import FetchError
 from vmm.linux.fetch import default_cache
-from vmm.linux.images import DEFAULT_PARAMS, Images, prepare
+from vmm.linux.images import DEFAULT_PARAMS, prepare
 from vmm.linux.initramfs import NO_SLEEP, SHELL
-
-if TYPE_CHECKING:
-    from vgic.cli import Subparsers
-
-RunImages = Callable[[Namespace, Images], int]
-"""Boots the images on the machine that the arguments describe and returns the exit status."""
 
 UNAVAILABLE: Final = os.EX_UNAVAILABLE
 """Exit status when there is nothing to boot."""
@@ -35,14 +32,8 @@ and what the options add to it.
 """
 
 
-def add_parser(
-    subparsers: "Subparsers", add_machine_arguments: Callable[[ArgumentParser], None], run_images: RunImages
-) -> None:
-    """Add the command.
-
-    add_machine_arguments  adds the options of `vgic run` that describe the machine and the run, not its images
-    run_images             runs what comes of them
-    """
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
     parser = subparsers.add_parser(
         "linux",
         help="boot Debian's arm64 Linux to user space",
@@ -62,14 +53,10 @@ def add_parser(
     )
     guest.add_argument("--fetch-only", action="store_true", help="print where the files are; boot nothing")
     add_machine_arguments(parser)
-
-    def run(args: Namespace) -> int:
-        return run_linux(args, run_images)
-
     parser.set_defaults(func=run)
 
 
-def run_linux(args: Namespace, run_images: RunImages) -> int:
+def run(args: Namespace) -> int:
     """Do what the command line says and return the exit status."""
     try:
         images = prepare(args.cache, _tell)
@@ -82,7 +69,11 @@ def run_linux(args: Namespace, run_images: RunImages) -> int:
             f"version  {images.version}\nkernel   {images.kernel}\ninitrd   {images.initrd}\nparams   {images.params}"
         )
         return 0
-    return run_images(args, images)
+    if not has_engine("vgic linux"):
+        return USAGE
+    from vmm.cli import launch  # noqa: PLC0415  # it needs the engine
+
+    return launch.run_files(args, ImageFiles(None, images.kernel, images.initrd, None), images.params, "vgic linux")
 
 
 def _tell(what: str) -> None:

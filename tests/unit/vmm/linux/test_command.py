@@ -6,30 +6,39 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vmm.linux import fake_apt
+from vmm.cli import launch
+from vmm.cli.files import ImageFiles
 from vmm.cli.linux import UNAVAILABLE, add_parser
-from vmm.linux.images import DEFAULT_PARAMS, Images
+from vmm.linux.images import DEFAULT_PARAMS
 
 
 class Booted:
-    """Stands in for `vgic run`: remembers what it was to boot, on how many vCPUs."""
+    """Stands in for the run of `vgic run`: remembers what it was to boot, on how many vCPUs."""
 
     def __init__(self) -> None:
-        self.images: Images | None = None
+        self.files: ImageFiles | None = None
+        self.params: str | None = None
         self.cpus = 0
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--cpus", type=int, default=1)
-
-    def __call__(self, args: argparse.Namespace, images: Images) -> int:
-        self.images = images
+    def __call__(self, args: argparse.Namespace, files: ImageFiles, params: str | None, command: str) -> int:
+        self.files = files
+        self.params = params
         self.cpus = args.cpus
+        assert command == "vgic linux"
         return 7
 
     def command(self, *words: str) -> int:
         parser = argparse.ArgumentParser()
-        add_parser(parser.add_subparsers(), self.add_arguments, self)
+        add_parser(parser.add_subparsers())
         args = parser.parse_args(["linux", *words])
         return int(args.func(args))
+
+
+@pytest.fixture
+def booted(monkeypatch: pytest.MonkeyPatch) -> Booted:
+    stand_in = Booted()
+    monkeypatch.setattr(launch, "run_files", stand_in)
+    return stand_in
 
 
 @pytest.fixture
@@ -51,19 +60,18 @@ PARAMS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize(("words", "more"), PARAMS.values(), ids=PARAMS)
-def test_what_is_booted(cache: str, words: tuple[str, ...], more: str) -> None:
-    booted = Booted()
+def test_what_is_booted(booted: Booted, cache: str, words: tuple[str, ...], more: str) -> None:
     assert booted.command("--cache", cache, "--cpus", "4", *words) == 7
-    assert booted.images is not None
-    assert booted.images.params == DEFAULT_PARAMS + more
-    assert booted.images.kernel.read_bytes() == fake_apt.IMAGE
+    assert booted.params == DEFAULT_PARAMS + more
+    assert booted.files is not None
+    assert booted.files.kernel is not None
+    assert booted.files.kernel.read_bytes() == fake_apt.IMAGE
     assert booted.cpus == 4
 
 
-def test_fetch_only_prints_where_the_files_are(cache: str, capsys: pytest.CaptureFixture[str]) -> None:
-    booted = Booted()
+def test_fetch_only_prints_where_the_files_are(booted: Booted, cache: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert booted.command("--cache", cache, "--fetch-only") == 0
-    assert booted.images is None
+    assert booted.files is None
     shown = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert shown["version"] == fake_apt.VERSION
     assert shown["params"] == DEFAULT_PARAMS
@@ -72,8 +80,8 @@ def test_fetch_only_prints_where_the_files_are(cache: str, capsys: pytest.Captur
 
 
 def test_nothing_to_boot_is_said_not_raised(
-    cache: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    booted: Booted, cache: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    assert Booted().command("--cache", cache) == UNAVAILABLE
+    assert booted.command("--cache", cache) == UNAVAILABLE
     assert "vgic linux: cannot fetch Debian's arm64 Linux: apt-get is not installed" in capsys.readouterr().err
