@@ -204,6 +204,7 @@ MAIN = """import sys
 from vgic.cli import main
 from vmm.cli import run
 main.COMMANDS = (run.add_parser,)
+main.COMMAND_GROUP = "none: what is installed here is not what is tried"
 sys.exit(main.main(sys.argv[1:]))"""
 
 
