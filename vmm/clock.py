@@ -52,6 +52,7 @@ class Clock:
         executed = running.executed()
         if executed < 0:
             executed = min(STOP_CHARGE, count) if stopped else count
+        executed = max(executed, 1)  # or a guest that ends its runs at once would have all the time there is
         self._running = None
         self._base += executed
         return executed

@@ -11,6 +11,7 @@ IL: Final = 1 << 25
 
 EC_UNKNOWN: Final = 0x00
 EC_WFX: Final = 0x01
+EC_ILLEGAL_STATE: Final = 0x0E
 EC_SYSREG: Final = 0x18
 EC_IABT_LOWER: Final = 0x20
 EC_IABT_SAME: Final = 0x21
@@ -18,7 +19,9 @@ EC_DABT_LOWER: Final = 0x24
 EC_DABT_SAME: Final = 0x25
 
 UNDEFINED_INSTRUCTION: Final = EC_UNKNOWN << EC_SHIFT | IL
+ILLEGAL_STATE: Final = EC_ILLEGAL_STATE << EC_SHIFT | IL
 
+FSC_ALIGNMENT: Final = 0x21
 FSC_EXTERNAL: Final = 0x10
 """Synchronous external abort, not on a walk of a translation table."""
 

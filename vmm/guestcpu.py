@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, final
 
 from vgic import UNDEFINED, Vcpu, arch
-from vmm.engine.arm64 import HPFAR_EL2
+from vmm.engine.arm64 import CNTKCTL_EL1, HPFAR_EL2, SCTLR_EL1, SCTLR_M
 from vmm.engine.port import Engine
 from vmm.esr import (
     DABT_CM,
@@ -29,6 +29,7 @@ from vmm.esr import (
     EC_SYSREG,
     EC_UNKNOWN,
     EC_WFX,
+    FSC_ALIGNMENT,
     FSC_EXTERNAL,
     IL,
     SYSREG_READ,
@@ -40,7 +41,7 @@ from vmm.eventlog import MRS, MSR, READ, WRITE
 from vmm.idregs import as_register, is_id_register, shown
 from vmm.layout import GICC_BASE, PPI_PHYS, PPI_VIRT
 from vmm.outcome import End
-from vmm.timer import Comparator, GenericTimer
+from vmm.timer import USER_ACCESS, Comparator, GenericTimer
 
 if TYPE_CHECKING:
     from vmm.machine import Machine
@@ -65,6 +66,10 @@ _WRITEBACK_MASK, _WRITEBACK = 0x3B20_0400, 0x3800_0400
 _MSR_MASK, _MSR = 0xFFD0_0000, 0xD510_0000
 """MRS and MSR of a register with op0 2 or 3."""
 _MRS_BIT: Final = 1 << 21
+
+
+_VECTOR_BITS: Final = 0x1F
+"""Zero in a vector's address; of VBAR_EL1, which is to be 2 KB aligned, the engine keeps all other bits."""
 
 
 class Power(Enum):
@@ -152,6 +157,9 @@ class GuestCpu:
     def exception(self, kind: int) -> None:
         """Handle an exception: a trap to EL2, or one to EL1 that has to be completed."""
         engine = self.engine
+        if engine.in_aarch32():
+            engine.refuse_aarch32()
+            return
         if kind in (_HVC, _SMC):
             self.counts.hypercalls += 1
             self.machine.psci.call(self)
@@ -159,7 +167,7 @@ class GuestCpu:
             return
         syndrome = engine.syndrome()
         exception_class = syndrome >> EC_SHIFT
-        if engine.target_el() == 2:
+        if engine.target_el() != 1:
             if exception_class == EC_DABT_LOWER:
                 self._data_abort(syndrome)
             elif exception_class == EC_SYSREG:
@@ -195,6 +203,8 @@ class GuestCpu:
     def timer_read(self, register: int) -> int:
         """MRS of a virtual timer register, which does not trap."""
         self.counts.timer_accesses += 1
+        if self.engine.at_el0() and not self._user_may(register):
+            return -1
         value = self.timer.read(register)
         if self.kicked:
             self.settle()
@@ -204,10 +214,20 @@ class GuestCpu:
     def timer_write(self, register: int, value: int) -> bool:
         """MSR of a virtual timer register, which does not trap; ends the slice, whose length depends on it."""
         self.counts.timer_accesses += 1
+        if self.engine.at_el0() and not self._user_may(register):
+            return False
         known = self.timer.write(register, value)
         self.settle()
         self.engine.stop()
         return known
+
+    def _user_may(self, register: int) -> bool:
+        """Whether EL1 lets EL0 use this timer register; if not, the core traps to EL1 by itself."""
+        return bool(self.engine.core.sysreg(CNTKCTL_EL1) & USER_ACCESS.get(register, 0))
+
+    def refuse(self) -> None:
+        """After a slice: the guest used what it was told that there is not; it gets the exception for that."""
+        self._take(self.engine.undo_refused(), None)
 
     # -- traps -----------------------------------------------------------------------------------
 
@@ -225,6 +245,11 @@ class GuestCpu:
             if not syndrome & DABT_S1PTW:
                 self.machine.warn(f"vCPU {self.index} at {pc:#x}: an access to {gpa:#x} that cannot be emulated")
             self._external_abort(fault_address, fetch=False, write=bool(syndrome & DABT_WNR))
+            return
+        misaligned = gpa & (1 << (syndrome >> DABT_SAS_SHIFT & 3)) - 1
+        if misaligned and not engine.core.sysreg(SCTLR_EL1) & SCTLR_M:
+            # without its MMU all memory is Device, where the engine checks nothing
+            self._abort(fault_address, FSC_ALIGNMENT, syndrome & DABT_WNR)
             return
         try:
             claimed = self._access(syndrome, gpa)
@@ -289,7 +314,7 @@ class GuestCpu:
         if word & _MSR_MASK != _MSR:
             return False
         encoding = 0x8000 | word >> 5 & 0x7FFF
-        if not is_gic_register(encoding) or not engine.pstate() & 0xC:
+        if not is_gic_register(encoding) or engine.at_el0():
             return False
         self.counts.icc_accesses += 1
         if word & _MRS_BIT:
@@ -321,7 +346,9 @@ class GuestCpu:
             if known:
                 engine.set_x(register, value)
         elif encoding == _DC_ZVA:
-            known = self._zero(engine.x(register))
+            if not self._zero(engine.x(register)):
+                return
+            known = True
         else:
             known = self.timer.write(encoding, engine.x(register))
             if known:
@@ -344,20 +371,27 @@ class GuestCpu:
         return value
 
     def _zero(self, va: int) -> bool:
-        """DC ZVA, of which DCZID_EL0.DZP warns the guest; False if the line is not writable RAM."""
+        """DC ZVA, of which DCZID_EL0.DZP warns the guest; False if the line is not writable RAM: it gets an abort."""
         gpa = self.engine.writable_at(va & -_ZVA_BYTES)
-        return gpa >= 0 and self.machine.ram.write(gpa, bytes(_ZVA_BYTES))
+        if gpa >= 0 and self.machine.ram.write(gpa, bytes(_ZVA_BYTES)):
+            return True
+        self._abort(va, self.engine.write_fault(va) or FSC_EXTERNAL, DABT_CM | DABT_WNR)
+        return False
 
     # -- exceptions to the guest -----------------------------------------------------------------
 
     def _external_abort(self, va: int, *, fetch: bool, write: bool) -> None:
         """Give the guest the abort of an access to nothing: kvm_inject_dabt(), kvm_inject_pabt()."""
-        from_el0 = not self.engine.pstate() & 0xC
         if fetch:
-            exception_class = EC_IABT_LOWER if from_el0 else EC_IABT_SAME
+            exception_class = EC_IABT_LOWER if self.engine.at_el0() else EC_IABT_SAME
+            self._take(exception_class << EC_SHIFT | IL | FSC_EXTERNAL, va)
         else:
-            exception_class = EC_DABT_LOWER if from_el0 else EC_DABT_SAME
-        self._take(exception_class << EC_SHIFT | IL | FSC_EXTERNAL | (DABT_WNR if write else 0), va)
+            self._abort(va, FSC_EXTERNAL, DABT_WNR if write else 0)
+
+    def _abort(self, va: int, status: int, flags: int) -> None:
+        """Give the guest a data abort."""
+        exception_class = EC_DABT_LOWER if self.engine.at_el0() else EC_DABT_SAME
+        self._take(exception_class << EC_SHIFT | IL | flags | status, va)
 
     def _take(self, syndrome: int, fault_address: int | None) -> None:
         """Enter the guest's exception vector."""
@@ -371,7 +405,7 @@ class GuestCpu:
         """Whether the faulting instruction is the first of the vector it would be taken to: that never ends."""
         engine = self.engine
         pc = engine.pc()
-        if pc & 0x1FF:
+        if pc & _VECTOR_BITS:
             return False
         pstate = engine.pstate()
         return bool(pstate & 0xC) and pc == engine.vector_base() + (0x200 if pstate & 1 else 0)

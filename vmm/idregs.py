@@ -22,6 +22,7 @@ ID_AA64ZFR0: Final = _encoding(4, 4)
 ID_AA64DFR0: Final = _encoding(5, 0)
 ID_AA64ISAR0: Final = _encoding(6, 0)
 ID_AA64ISAR1: Final = _encoding(6, 1)
+ID_AA64MMFR0: Final = _encoding(7, 0)
 ID_AA64MMFR1: Final = _encoding(7, 1)
 
 _GIC: Final = 24
@@ -33,6 +34,7 @@ _HIDDEN: Final[dict[int, int]] = {
     ID_AA64DFR0: _FIELD << 8,  # PMUVer
     ID_AA64ISAR0: _FIELD << 60,  # RNDR
     ID_AA64ISAR1: 0xFF << 4 | 0xFF << 24,  # APA, API, GPA, GPI
+    ID_AA64MMFR0: _FIELD << 16 | _FIELD << 8,  # BigEndEL0, BigEnd: devices answer in little-endian
     ID_AA64MMFR1: _FIELD << 8,  # VH
 }
 _EL_64_BIT_ONLY: Final = 1 << 4 | 1

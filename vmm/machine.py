@@ -200,13 +200,17 @@ class Machine:
         finally:
             counts.instructions += clock.finish(limit, engine.stopped)
             self.running = None
+        if engine.refusal:
+            cpu.refuse()
         counts.slices += 1
         gic.exit()
         if error:
             self.finish(End.ENGINE, f"{error_text(error)}: {cpu.where()}")
         if cpu.wants_wfi:
             cpu.wants_wfi = False
-            if not gic.pending():
+            if gic.pending():
+                physical.make_way()
+            else:
                 cpu.power = Power.WAITING
         else:
             gic.put()

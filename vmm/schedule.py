@@ -42,6 +42,10 @@ class PhysicalCpu:
                 return cpus[at]
         return None
 
+    def make_way(self) -> None:
+        """Let a neighbour run next: the present vCPU has nothing to do but wait for an interrupt that it masks."""
+        self._quantum_end = 0
+
     def save(self) -> list[int]:
         """Return whose turn it is, and until when."""
         return [self._current, self._quantum_end]

@@ -29,6 +29,15 @@ CNTPCT_EL0: Final = _register(3, 0, 1)
 CNTVCT_EL0: Final = _register(3, 0, 2)
 _TVAL, _CTL, _CVAL = 0, 1, 2
 
+USER_ACCESS: Final = {
+    CNTPCT_EL0: 1 << 0,  # EL0PCTEN
+    CNTVCT_EL0: 1 << 1,  # EL0VCTEN
+    CNTFRQ_EL0: 1 << 0 | 1 << 1,
+    **{_register(3, 3, op2): 1 << 8 for op2 in (_TVAL, _CTL, _CVAL)},  # EL0VTEN
+    **{_register(3, 2, op2): 1 << 9 for op2 in (_TVAL, _CTL, _CVAL)},  # EL0PTEN
+}
+"""Bits of CNTKCTL_EL1, one of which must be set for EL0 to use a register."""
+
 
 @final
 class Comparator:

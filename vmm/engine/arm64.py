@@ -11,14 +11,20 @@ Register = tuple[int, int, int, int, int]
 SCR_EL3: Final[Register] = (1, 1, 3, 6, 0)
 HCR_EL2: Final[Register] = (1, 1, 3, 4, 0)
 CNTHCTL_EL2: Final[Register] = (14, 1, 3, 4, 0)
+CNTKCTL_EL1: Final[Register] = (14, 1, 3, 0, 0)
+MDCR_EL2: Final[Register] = (1, 1, 3, 4, 1)
 VMPIDR_EL2: Final[Register] = (0, 0, 3, 4, 5)
 VPIDR_EL2: Final[Register] = (0, 0, 3, 4, 0)
 VTCR_EL2: Final[Register] = (2, 1, 3, 4, 2)
 VTTBR_EL2: Final[Register] = (2, 1, 3, 4, 0)
 HPFAR_EL2: Final[Register] = (6, 0, 3, 4, 4)
 SPSR_EL1: Final[Register] = (4, 0, 3, 0, 0)
+ELR_EL1: Final[Register] = (4, 0, 3, 0, 1)
 SCTLR_EL1: Final[Register] = (1, 0, 3, 0, 0)
 MIDR_EL1: Final[Register] = (0, 0, 3, 0, 0)
+PAR_EL1: Final[Register] = (7, 4, 3, 0, 0)
+AT_S1E1W: Final[Register] = (7, 8, 1, 0, 1)
+AT_S1E0W: Final[Register] = (7, 8, 1, 0, 3)
 TLBI_VMALLE1: Final[Register] = (8, 7, 1, 0, 0)
 
 SCR: Final = 0x501 | 3 << 16
@@ -35,10 +41,17 @@ HCR_TDZ: Final = 1 << 28
 HCR_RW: Final = 1 << 31
 HCR: Final = HCR_VM | HCR_FMO | HCR_IMO | HCR_TWI | HCR_TID3 | HCR_TDZ | HCR_RW
 
+MDCR: Final = 3 << 5
+"""TPM and TPMCR: the performance monitors, whose cycle counter is the host's, trap."""
+
 VTCR: Final = 2 << 16 | 3 << 12 | 1 << 10 | 1 << 8 | 1 << 6 | 25
 """40-bit PA, 39-bit IPA, walks start at level 1, 4 KB granule."""
 
 PSTATE_RESET: Final = 0x3C5
 """EL1 on its own stack pointer, everything masked."""
 PSTATE_PAN: Final = 1 << 22
+PSTATE_IL: Final = 1 << 20
+SPSR_RETURNED: Final = 0xF000_03C0
+"""What an illegal exception return takes from SPSR_EL1: NZCV and DAIF."""
+SCTLR_M: Final = 1 << 0
 SCTLR_SPAN: Final = 1 << 23

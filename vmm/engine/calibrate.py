@@ -12,7 +12,7 @@ from functools import cache, partial
 from mmap import mmap
 from typing import Final
 
-from unicorn.arm64_const import UC_ARM64_REG_PC
+from unicorn.arm64_const import UC_ARM64_REG_PC, UC_ARM64_REG_PSTATE
 from unicorn.unicorn_const import UC_HOOK_INTR, UC_PROT_ALL
 
 from vmm.engine import arm64
@@ -32,13 +32,19 @@ _PC: Final = 256
 _SYNDROME: Final = 0xB90
 _FAULT_ADDRESS: Final = 0xB98
 _TARGET_EL: Final = 0xBA0
+_PSTATE: Final = _PC + 8
+_AARCH64: Final = _PC + 12
 
 CONTEXT_SYNDROME: Final = _CONTEXT_X0 + _SYNDROME
 CONTEXT_FAULT_ADDRESS: Final = _CONTEXT_X0 + _FAULT_ADDRESS
 CONTEXT_TARGET_EL: Final = _CONTEXT_X0 + _TARGET_EL
 """Where a saved context holds what the last exception was."""
+CONTEXT_AARCH64: Final = _CONTEXT_X0 + _AARCH64
+"""Where it holds whether the core is in AArch64 state."""
 
-_NOP, _LOOP = 0xD503_201F, 0x17FF_FFFF
+_NOP, _LOOP, _ERET = 0xD503_201F, 0x17FF_FFFF, 0xD69F_03E0
+_A32_LOOP: Final = 0xEAFF_FFFE
+_A32_USER: Final = 0x1D0
 _EXCEPTIONS: Final = {
     "SVC #0xabc": (0xD401_5781, 0x5600_0ABC, 1),
     "BRK #0x123": (0xD420_2460, 0xF200_0123, 1),
@@ -54,7 +60,7 @@ class Layout:
     counter         of the instruction counter in the engine's object
     cpu             of the pointer to the CPU object, likewise
     x0              of X0 in the CPU object
-    pc, syndrome, fault_address, target_el   from X0
+    pc, syndrome, fault_address, target_el, pstate (of which only EL and SP lie there), aarch64   from X0
     """
 
     counter: int
@@ -64,6 +70,8 @@ class Layout:
     syndrome: int = _SYNDROME
     fault_address: int = _FAULT_ADDRESS
     target_el: int = _TARGET_EL
+    pstate: int = _PSTATE
+    aarch64: int = _AARCH64
 
 
 def _scratch(*words: int) -> tuple[Core, mmap]:
@@ -113,6 +121,13 @@ def check_context() -> None:
         found = _at_exception(core, partial(_look_at_context, core))
         _found(found[0], syndrome, f"the syndrome of {name} in a context")
         _found(found[1], target, f"the target level of {name} in a context")
+    core, _memory = _scratch(_ERET, _A32_LOOP)
+    for want in (1, 0):
+        core.save()
+        _found(_u32(core.context_address + CONTEXT_AARCH64), want, "the execution state in a context")
+        core.set_sysreg(arm64.ELR_EL1, _BASE + 4)
+        core.set_sysreg(arm64.SPSR_EL1, _A32_USER)
+        lib.uc_emu_start(core.handle, _BASE, 0, 0, 1)
 
 
 def _look_at_context(core: Core) -> tuple[int, ...]:
@@ -154,6 +169,10 @@ def calibrate() -> Layout:
         _found(found[1], target, f"the target level of {name}")
         _found(found[2], found[3], "the program counter")
         _found(found[4], 2, "the count of instructions inside a run")
+        _found(_u32(x0 + layout.aarch64), 1, "the execution state")
+        _found(_u32(x0 + layout.pstate) & 0xF, arm64.PSTATE_RESET & 0xF, "the exception level")
+        core.write(UC_ARM64_REG_PSTATE, 0)
+        _found(_u32(x0 + layout.pstate) & 0xF, 0, "the exception level")
     return layout
 
 

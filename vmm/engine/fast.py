@@ -26,6 +26,8 @@ class FastEngine(Engine):
         self._syndrome = ctypes.c_uint32.from_address(x0 + layout.syndrome)
         self._fault_address = ctypes.c_uint64.from_address(x0 + layout.fault_address)
         self._target_el = ctypes.c_uint32.from_address(x0 + layout.target_el)
+        self._pstate = ctypes.c_uint32.from_address(x0 + layout.pstate)
+        self._aarch64 = ctypes.c_uint32.from_address(x0 + layout.aarch64)
 
     def x(self, number: int) -> int:
         """Read X0 to X30; 31 is the zero register."""
@@ -51,6 +53,14 @@ class FastEngine(Engine):
     def target_el(self) -> int:
         """Return the exception level that the exception being handled goes to."""
         return self._target_el.value
+
+    def at_el0(self) -> bool:
+        """Whether the core is at EL0."""
+        return not self._pstate.value & 0xC
+
+    def in_aarch32(self) -> bool:
+        """Whether the core is in AArch32 state, which its guest was told that there is not."""
+        return not self._aarch64.value
 
     def complete_exception(self, syndrome: int) -> None:
         """Take to EL1 the exception being handled, by the engine's own routine."""

@@ -34,7 +34,7 @@ from unicorn.unicorn_const import (
 )
 
 from vmm.engine import arm64
-from vmm.engine.calibrate import CONTEXT_FAULT_ADDRESS, CONTEXT_SYNDROME, CONTEXT_TARGET_EL
+from vmm.engine.calibrate import CONTEXT_AARCH64, CONTEXT_FAULT_ADDRESS, CONTEXT_SYNDROME, CONTEXT_TARGET_EL
 from vmm.engine.memory import TABLES_PA, GuestRam
 from vmm.engine.raw import (
     EDGE_CALLBACK,
@@ -48,9 +48,14 @@ from vmm.engine.raw import (
     X,
     lib,
 )
+from vmm.esr import ILLEGAL_STATE, UNDEFINED_INSTRUCTION
 
-_TIMER_INSN: Final = re.compile(rb"(?s)(?=([\x00-\xff][\xe0-\xef][\x1b\x3b]\xd5))")
-"""MRS or MSR with op1=3, CRn=14: the counters and timers that cannot be trapped to EL2 here."""
+_TIMER_INSN: Final = re.compile(rb"(?s)(?=([\x00-\xff][\x24\xe0-\xef][\x1b\x3b]\xd5))")
+"""MRS or MSR with op1=3, CRn=14: the counters and timers that cannot be trapped to EL2 here.
+
+And with CRn=2, CRm=4: RNDR, which cannot either."""
+_RNDR: Final = (2, 4, 3)
+"""CRn, CRm and op1 of the random numbers, which would be the host's."""
 _MAX_TIMER_HOOKS: Final = 256
 """Addresses that get a hook of their own; a guest with more of them gets hooks everywhere instead."""
 _READ_BIT: Final = 1 << 21
@@ -89,6 +94,8 @@ class Engine:
         self.handler: Handler | None = None
         self.hcr = 0
         self.stopped = False  # the last run was ended by `stop`
+        self.refusal = 0  # ... because the guest used what it was told that there is not: the ESR it is to get for that
+        self._refused_at = 0
         core = self.core = Core()
         core.map(ram.base, ram.size, UC_PROT_ALL, ram.host_address)
         core.map(TABLES_PA, len(ram.tables), UC_PROT_READ, ram.tables_address)
@@ -112,6 +119,7 @@ class Engine:
         """Write the registers of EL2 and EL3; the last one makes the core look at all of them."""
         self.core.set_sysreg(arm64.SCR_EL3, arm64.SCR)
         self.core.set_sysreg(arm64.CNTHCTL_EL2, 0)
+        self.core.set_sysreg(arm64.MDCR_EL2, arm64.MDCR)
         self.core.set_sysreg(arm64.VMPIDR_EL2, self.mpidr)
         self.core.set_sysreg(arm64.VTCR_EL2, arm64.VTCR)
         self.core.set_sysreg(arm64.VTTBR_EL2, TABLES_PA)
@@ -168,6 +176,38 @@ class Engine:
         self.stopped = True
         lib.uc_emu_stop(self._handle)
 
+    def _refuse(self, syndrome: int) -> None:
+        """End `run`, and let the guest have this exception."""
+        self.refusal = syndrome
+        self._refused_at = self.pc()
+        self.stop()
+
+    def refuse_aarch32(self) -> None:
+        """End `run`: the guest returned to AArch32 state, where nothing has been executed yet."""
+        self._refuse(ILLEGAL_STATE)
+
+    def undo_refused(self) -> int:
+        """After `run`: go back to before what was refused, and return the ESR of the exception to take there."""
+        syndrome, self.refusal = self.refusal, 0
+        if syndrome == ILLEGAL_STATE:
+            self._leave_aarch32()
+        else:
+            self.set_pc(self._refused_at)
+        return syndrome
+
+    def _leave_aarch32(self) -> None:
+        """Make an illegal exception return of the one to AArch32 that the engine has made: EL and SP stay."""
+        core = self.core
+        state = bytearray(core.save())
+        state[CONTEXT_AARCH64] = 1
+        core.load(bytes(state))
+        pstate = self.pstate() & 0xF  # what it was before the return
+        spsr = core.sysreg(arm64.SPSR_EL1) & arm64.SPSR_RETURNED
+        core.write(UC_ARM64_REG_PSTATE, spsr | pstate | arm64.PSTATE_IL)
+        self.set_pc(core.read(UC_ARM64_REG_ELR_EL1))
+        core.set_sysreg(arm64.HCR_EL2, self.hcr)  # makes the core look at its state
+        self.flush_code()
+
     def executed(self) -> int:
         """Instructions that the present, or last, `run` has executed; -1: without `count_exactly` nobody can tell."""
         return -1 if self._counter is None else min(self._counter.value, self._count)
@@ -222,6 +262,24 @@ class Engine:
             return 0
         at = self._pa.value - self.ram.base
         return int.from_bytes(self.ram.data[at : at + 4], "little") if 0 <= at < self.ram.size else 0
+
+    def at_el0(self) -> bool:
+        """Whether the core is at EL0."""
+        return not self.pstate() & 0xC
+
+    def in_aarch32(self) -> bool:
+        """Whether the core is in AArch32 state, which its guest was told that there is not."""
+        lib.uc_context_save(self._handle, self.core.context)
+        return not ctypes.c_uint32.from_address(self.core.context_address + CONTEXT_AARCH64).value
+
+    def write_fault(self, va: int) -> int:
+        """Return the fault status code of a store to `va`, or 0 if the guest's own tables allow it."""
+        core = self.core
+        par = core.sysreg(arm64.PAR_EL1)
+        core.set_sysreg(arm64.AT_S1E0W if self.at_el0() else arm64.AT_S1E1W, va)
+        result = core.sysreg(arm64.PAR_EL1)
+        core.set_sysreg(arm64.PAR_EL1, par)
+        return result >> 1 & 0x3F if result & 1 else 0
 
     def writable_at(self, va: int) -> int:
         """Return the guest physical address that the guest can write at `va`, or -1."""
@@ -314,7 +372,10 @@ class Engine:
         try:
             insn = CpReg.from_address(cp)
             if insn.crn != 14 or insn.op1 != 3:
-                return 0
+                if (insn.crn, insn.crm, insn.op1) != _RNDR:
+                    return 0
+                self._refuse(UNDEFINED_INSTRUCTION)
+                return 1
             assert self.handler is not None
             value = self.handler.timer_read(_encoding(insn))
             if value < 0:
@@ -338,6 +399,9 @@ class Engine:
     def _on_block(self, _engine: int, block: "ctypes._Pointer[Block]", _previous: object, _user: int) -> None:
         """Hook the timer instructions of a block that was just translated, and have it translated again."""
         try:
+            if self.in_aarch32():
+                self.refuse_aarch32()
+                return
             tb = block.contents
             pc: int = tb.pc
             size: int = tb.size
