@@ -13,6 +13,8 @@ FREQUENCY: Final = 100_000_000
 """Ticks a second, CNTFRQ_EL0."""
 READ_COST: Final = 100
 """Ticks that reading a counter takes: without it a delay loop is 20 million reads long."""
+END_OF_TIME: Final = 1 << 63
+"""What would happen only then, in 2,900 years, does not: the counter never wraps around."""
 STOP_CHARGE: Final = 100
 """Ticks charged for a run that was stopped, when the engine cannot tell how far it came."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from vmm.bus import Bus
-from vmm.clock import FREQUENCY, Clock
+from vmm.clock import END_OF_TIME, FREQUENCY, Clock
 from vmm.config import MachineConfig
 from vmm.counts import Counts
 from vmm.devices.msi import MsiSource
@@ -179,10 +179,10 @@ class Machine:
         deadline = min(self._deadlines)
         if now >= deadline:
             deadline = self._update_timers(now)
-        limit = min(self.config.slice_length, deadline - now)
+        limit = max(min(self.config.slice_length, deadline - now), 1)
         if self.config.budget:
             limit = min(limit, self.config.budget - counts.instructions)
-            if limit <= 0:
+            if counts.instructions >= self.config.budget:
                 self.finish(End.BUDGET, f"{counts.instructions} instructions")
                 return
         cpu.prepare(now)
@@ -240,7 +240,7 @@ class Machine:
             return
         deadline = min(self._deadlines)
         now = self.clock.now()
-        if deadline != NEVER:
+        if deadline < END_OF_TIME:
             if poll is not None and poll(max(deadline - now, 0)):
                 return
             self.clock.jump(deadline)

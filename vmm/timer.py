@@ -18,8 +18,6 @@ _MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 NEVER: Final = 1 << 64
 """A deadline that does not come."""
-END_OF_TIME: Final = 1 << 63
-"""A tick that the counter does not reach, nor does a vCPU that waits for it: 2,900 years."""
 
 
 def _register(op1: int, crm: int, op2: int) -> int:
@@ -59,9 +57,7 @@ class Comparator:
 
     def deadline(self) -> int:
         """The tick at which the line will rise; NEVER if it is high or will not."""
-        if self.control & (ENABLE | IMASK) != ENABLE or self.level or self.cval >= END_OF_TIME:
-            return NEVER
-        return self.cval
+        return self.cval if self.control & (ENABLE | IMASK) == ENABLE and not self.level else NEVER
 
     def reads(self, intid: int) -> bool:
         """The level of the line, as a LevelReader port."""

@@ -6,6 +6,10 @@ Room:    above asm, below the VMM's tests.
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+import pytest
+
+pytest.importorskip("unicorn", reason="unicorn is not installed: pip install 'vgic[vmm]'")
+
 from tests.unit.vmm import asm
 from vmm.config import IrqChip, MachineConfig
 from vmm.layout import FLAT_OFFSET, MIB, RAM_BASE

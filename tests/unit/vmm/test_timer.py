@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
+pytest.importorskip("unicorn", reason="unicorn is not installed: pip install 'vgic[vmm]'")
+
 from vmm.clock import FREQUENCY, READ_COST, STOP_CHARGE, Clock
 from vmm.engine.port import Engine
 from vmm.timer import (
@@ -11,7 +13,6 @@ from vmm.timer import (
     CNTPCT_EL0,
     CNTVCT_EL0,
     ENABLE,
-    END_OF_TIME,
     IMASK,
     ISTATUS,
     NEVER,
@@ -81,9 +82,7 @@ LEVELS: Final = {
     "ISTATUS cannot be written": Level(ISTATUS, 100, 50, 0, False, NEVER),
     "other bits cannot either": Level(M64 & ~ENABLE, 100, 50, IMASK, False, NEVER),
     "zero is always past": Level(ENABLE, 0, 0, ENABLE | ISTATUS, True, NEVER),
-    "the far future": Level(ENABLE, END_OF_TIME - 1, 1 << 40, ENABLE, False, END_OF_TIME - 1),
-    "after the end of time": Level(ENABLE, END_OF_TIME, 1 << 40, ENABLE, False, NEVER),
-    "the last tick of all": Level(ENABLE, M64, 1 << 40, ENABLE, False, NEVER),
+    "the last tick of all": Level(ENABLE, M64, 1 << 40, ENABLE, False, M64),
 }
 
 

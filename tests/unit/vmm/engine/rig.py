@@ -6,6 +6,10 @@ Room:    beside rig, without a machine.
 from collections.abc import Callable
 from typing import Final
 
+import pytest
+
+pytest.importorskip("unicorn", reason="unicorn is not installed: pip install 'vgic[vmm]'")
+
 from tests.unit.vmm import asm
 from vmm.engine.make import engine_maker
 from vmm.engine.memory import GuestRam

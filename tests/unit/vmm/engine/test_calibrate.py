@@ -2,6 +2,8 @@
 
 import pytest
 
+pytest.importorskip("unicorn", reason="unicorn is not installed: pip install 'vgic[vmm]'")
+
 from vmm.engine import calibrate as calibrating
 from vmm.engine.calibrate import Layout, calibrate, check_context, find_counter
 from vmm.engine.raw import EngineError
