@@ -48,6 +48,7 @@ class VlpiFrame(DirectPort):
         self.key = -1  # of that vPE
         self.groups = ALL_GROUPS  # VPENDBASER.VGrp0En, VGrp1En: a bit for each
         self.offered = NO_RANK
+        self.blind = False  # GICv4.0: software promised that nothing is pending, so nobody looks until the next event
         self.pending_last = False
         self.vpropbaser = 0
         self._due = 0  # when the state changes by itself
@@ -136,7 +137,8 @@ class VlpiFrame(DirectPort):
         """End what Dirty stands for."""
         if self.state == SCANNING:
             self.state = RESIDENT
-            self.reconsider()
+            if not self.blind:
+                self.reconsider()
         elif self.state == SETTLING:
             if not self._settled:
                 self._settle()
@@ -181,6 +183,7 @@ class VlpiFrame(DirectPort):
 
     def reconsider(self) -> None:
         """What is ready for the resident vPE changed in some other way."""
+        self.blind = False
         if self.state == RESIDENT and self.vpe is not None:
             rank = self.vpe.best(self.groups)
             if rank >= 0:

@@ -7,7 +7,7 @@ Holds:   a vPE that no ITS maps exists while it is resident, and no longer.
 Source: IHI 0069E and later, GICv4.0 forms of GICR_VPROPBASER and GICR_VPENDBASER.
 """
 
-from typing import final
+from typing import Final, final
 
 from hw.arch import PROPBASER_ADDRESS_MASK, PROPBASER_IDBITS_MASK
 from hw.arch4 import (
@@ -21,9 +21,11 @@ from hw.arch4 import (
 )
 from hw.ich import Ich
 from hw.redist import Redistributor
-from hw.vlpi import RESIDENT, VlpiFrame
+from hw.vlpi import VlpiFrame
 from hw.vpe import Vpe
 from hw.vpes import Vpes
+
+GROUP1: Final = 2  # of the bits for groups: every vLPI is in Group 1, and there is no enable
 
 
 @final
@@ -84,12 +86,17 @@ class Vlpi40(VlpiFrame):
             self.misuse.report("M-03", f"pending table {vpt:#x} is mapped to {vpe.redist.name}")
             return
         vpe.set_vct(self.vpropbaser & PROPBASER_ADDRESS_MASK)
-        empty = not self.pending_last
-        self.schedule(vpt, vpe, 2)
-        if empty and vpe.ready1:
+        self.blind = not self.pending_last
+        if self.blind and vpe.ready1:
             self.misuse.report("M-05", f"PendingLast 0, but {len(vpe.ready1)} interrupts are pending")
-            if self.state == RESIDENT:
-                self.withdraw()  # nobody looked: until the next event
+        self.schedule(vpt, vpe, GROUP1)
+
+    def consider(self, rank: int) -> None:
+        """An interrupt of that rank became ready for the resident vPE."""
+        if self.blind:
+            self.reconsider()
+        else:
+            super().consider(rank)
 
     def left(self, vpe: Vpe) -> None:
         """`vpe` is no longer resident."""

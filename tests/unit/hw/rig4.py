@@ -174,7 +174,12 @@ class Rig4:
         for slot, base in enumerate((DEVICES, COLLECTIONS, PRIVATE)):
             its.write(a.GITS_BASER + 8 * slot, 8, VALID | base + 0x1_0000 * n | 15)
         its.write(a.GITS_CTLR, 4, 1)
-        self.send(mapd(0, itt=ITT + 0x1000 * n), *[mapc(pe.index, pe.index) for pe in self.pes], its=n)
+        self.send(mapd(0, itt=ITT + 0x1000 * n), *[mapc(pe.index, self.rdbase(n, pe.index)) for pe in self.pes], its=n)
+
+    def rdbase(self, its: int, rd: int) -> int:
+        """How that ITS names a redistributor."""
+        stride = a.GICR_STRIDE_V3 if self.v4 is None else a.GICR_STRIDE_V4
+        return 0x2F10_0000 + rd * stride >> 16 if self.machine.itss[its].config.pta else rd
 
     # Commands and interrupts
 
