@@ -66,7 +66,7 @@ class DirectPort:
 class DirectIcv(Icv):
     """An Icv that also delivers what its redistributor offers."""
 
-    __slots__ = ("misuse", "offer", "owners", "port", "volatile")
+    __slots__ = ("_twice", "misuse", "offer", "owners", "port", "volatile")
 
     def __init__(self, config: VirtConfig, cost: Cost, misuse: MisuseLog) -> None:
         """Reset to zero, with nothing offered and no redistributor."""
@@ -75,6 +75,7 @@ class DirectIcv(Icv):
         self.port: DirectPort | None = None
         self.misuse = misuse
         self.volatile = False  # the port wants refresh()
+        self._twice = False  # a pending list register has the INTID that is offered, when candidate() last looked
         self.owners: dict[int, int] = {}  # vPEID -> the guest context it was entered with, see entering()
 
     def candidate(self, signalled: bool) -> ListReg | None:
@@ -94,6 +95,8 @@ class DirectIcv(Icv):
                 if priority < best:
                     chosen = lr
                     best = priority
+                if lr.vintid == self.offer.vintid:
+                    self._twice = True
         if self.volatile and self.port is not None:
             self.port.refresh()
         offer = self.offer
@@ -126,6 +129,10 @@ class DirectIcv(Icv):
             if chosen is not None and chosen.group == group:
                 self._check_twice(chosen.vintid)
             return Icv.iar(self, group)
+        if self._twice:
+            self._twice = False  # what candidate() saw may be gone
+            if any(lr.pending and lr.vintid == offer.vintid for lr in self.lrs):
+                self._check_twice(offer.vintid)
         cost = self.cost
         if offer.group != group:
             cost.icv_reads += 1
@@ -137,10 +144,6 @@ class DirectIcv(Icv):
             self.ap1 |= 1 << ((offer.priority & self.mask1) >> self._ap_shift)
         else:
             self.ap0 |= 1 << ((offer.priority & self.mask0) >> self._ap_shift)
-        for lr in self.lrs:
-            if lr.vintid == vintid and (lr.pending or lr.active):
-                self.misuse.doing("an acknowledge", group, vintid)
-                self.misuse.report("M-27", f"INTID {vintid}")
         if self.port is not None:
             self.port.acknowledge()
         return vintid
@@ -192,7 +195,7 @@ class DirectIcv(Icv):
             self.misuse.done()
 
     def _check_twice(self, vintid: int) -> None:
-        """A list register is acknowledged: its INTID should not be pending directly as well."""
+        """An INTID that is in a list register is acknowledged: it should not be pending directly as well."""
         if (vintid < NR_SGIS or vintid >= FIRST_LPI) and self.port is not None and self.port.holds(vintid):
             self.misuse.doing("an acknowledge", 0, vintid)
             self.misuse.report("M-27", f"INTID {vintid}")

@@ -195,8 +195,7 @@ class VlpiFrame(DirectPort):
         """The guest acknowledged what is offered."""
         vpe = self.vpe
         assert vpe is not None, "an acknowledge without a resident vPE"
-        vpe.acknowledge(self.offered)
-        rank = vpe.best(self.groups)
+        rank = vpe.acknowledge(self.offered, self.groups)
         if rank >= 0:
             self._offer(rank)
         else:

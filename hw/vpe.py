@@ -114,11 +114,12 @@ class Vpe:
             self.frame.reconsider()
         return True
 
-    def acknowledge(self, rank: int) -> None:
-        """The guest took the interrupt of that rank, the best of its group."""
+    def acknowledge(self, rank: int, groups: int) -> int:
+        """The guest took the interrupt of that rank, the best of its group; the best of `groups` then, or -1."""
         taken = heappop(self.ready1 if rank & 1 else self.ready0)
         assert taken == rank, f"offered {rank:#x}, but {taken:#x} comes first"
         self.pending.discard(rank >> 1 & RANK_INTID_MASK)
+        return self.best(groups) if self.ready1 or self.ready0 else -1
 
     def best(self, groups: int) -> int:
         """The lowest rank ready in `groups`, a bit for each, or -1."""

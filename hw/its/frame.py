@@ -163,7 +163,14 @@ class Its:
             try:
                 if ite is None:
                     ite = self._look_up(devid, eventid)
-                if ite is not None and self.deliver(ite):
+                if ite is not None and ite.virtual:  # as deliver() does
+                    vpe = self.vpes.get(ite.where)
+                    if vpe is not None:
+                        vpe.pend(ite.intid, ite.doorbell)
+                        if self.dist.listeners:
+                            self.dist.notify()
+                        return
+                elif ite is not None and self.deliver(ite):
                     if self.dist.listeners:
                         self.dist.notify()
                     return

@@ -126,3 +126,19 @@ def test_preemption_is_as_for_list_registers() -> None:
     rig.eoi(V1)
     rig.eoi(VLPI)
     assert rig.iar() == 40
+
+
+def test_m27_is_not_seen_where_it_is_not() -> None:
+    rig = Rig4()
+    rig.map()
+    rig.vlpi(0, VLPI, 0x43)
+    rig.send(vmapti(0, 8, 0, VLPI))
+    rig.res()
+    rig.msi(0)
+    rig.eoi(rig.iar())
+    virt = rig.pes[0].virt
+    virt.write_lr(0, V1, True, False, 0x80, 1, False, 0, False)
+    assert rig.virq(), "the list register has the INTID that was offered last"
+    rig.msi(8)
+    assert rig.take() == [VLPI, V1]
+    assert rig.codes() == []
