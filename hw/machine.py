@@ -118,7 +118,7 @@ class Machine(SgiPort):
         commands = Commands(rendezvous)
         for number, config in enumerate(configs):
             self.itss.append(Its(number, config, self.fabric, self.vpes, redists, commands))
-        rendezvous.itss = self.itss
+        rendezvous.itss = [*self.itss]
 
     def _build_v2(self, affinities: Sequence[int], gic: V2Config, phys: PhysConfig) -> None:
         self.dist = dist = DistributorV2(phys, len(affinities))

@@ -38,7 +38,8 @@ from hw.arch4 import (
     VSGI,
     VSYNC,
 )
-from hw.its.frame import CommandSet, Its, Words
+from hw.its.core import ItsCore, Words
+from hw.its.frame import CommandSet
 from hw.its.maps import ITT_ADDRESS, Device, Ite
 from hw.its.vcommands import (
     Command,
@@ -91,7 +92,7 @@ class Commands(CommandSet):
         }
         self._v41: dict[int, Command] = {INVDB: Invdb(), VSGI: Vsgi()}
 
-    def execute(self, its: Its, words: Words) -> str:
+    def execute(self, its: ItsCore, words: Words) -> str:
         """Execute one; the name of its error, or nothing."""
         number = words[0] & 0xFF
         command = self._table.get(number)
@@ -101,17 +102,17 @@ class Commands(CommandSet):
             command = self._v41.get(number)
         return "UNKNOWN_COMMAND" if command is None else command.run(its, words)
 
-    def abandon(self, its: Its) -> None:
+    def abandon(self, its: ItsCore) -> None:
         """Whatever `its` waits for, it no longer does."""
         self.rendezvous.abandon(its)
 
 
-def _find(its: Its, words: Words) -> Ite | None:
+def _find(its: ItsCore, words: Words) -> Ite | None:
     """The event that DW0 and DW1 name, if it is mapped."""
     return its.find(words[0] >> 32, words[1] & U32)
 
 
-def _clear(its: Its, ite: Ite) -> None:
+def _clear(its: ItsCore, ite: Ite) -> None:
     """The interrupt of `ite` is no longer pending."""
     if ite.virtual:
         vpe = its.vpes.get(ite.where)
@@ -123,7 +124,7 @@ def _clear(its: Its, ite: Ite) -> None:
             redist.lpis.clear_pending(ite.intid)
 
 
-def _discard(its: Its, device: Device, eventid: int, ite: Ite) -> None:
+def _discard(its: ItsCore, device: Device, eventid: int, ite: Ite) -> None:
     """Unmap an event, and forget that its interrupt is pending."""
     _clear(its, ite)
     its.maps.drop_event(device, eventid)
@@ -133,7 +134,7 @@ def _discard(its: Its, device: Device, eventid: int, ite: Ite) -> None:
 
 
 class _Mapd(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MAPD: map a device to its ITT, or unmap it.  Events that it has are lost (UNPREDICTABLE)."""
         devid = words[0] >> 32
         bits = (words[1] & 0x1F) + 1
@@ -159,7 +160,7 @@ class _Mapd(Command):
 
 
 class _Mapc(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MAPC: map a collection to a redistributor, or unmap it.  What is pending stays where it is."""
         icid = words[2] & ICID
         number = -1
@@ -172,11 +173,11 @@ class _Mapc(Command):
 
 
 class _Mapti(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MAPTI: map an event to an LPI of a collection, which need not be mapped yet."""
         return self.map(its, words, words[1] >> 32)
 
-    def map(self, its: Its, words: Words, intid: int) -> str:
+    def map(self, its: ItsCore, words: Words, intid: int) -> str:
         """Map the event to `intid`; an event that is mapped stays as it is (UNPREDICTABLE)."""
         device = its.maps.device(words[0] >> 32)
         eventid = words[1] & U32
@@ -195,14 +196,14 @@ class _Mapti(Command):
 
 @final
 class _Mapi(_Mapti):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MAPI: MAPTI with the EventID for INTID."""
         return self.map(its, words, words[1] & U32)
 
 
 @final
 class _Movi(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MOVI: move an LPI, pending or not, to another collection."""
         device = its.maps.device(words[0] >> 32)
         eventid = words[1] & U32
@@ -223,7 +224,7 @@ class _Movi(Command):
 
 @final
 class _Discard(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """DISCARD: unmap an event, and forget that its interrupt is pending."""
         device = its.maps.device(words[0] >> 32)
         eventid = words[1] & U32
@@ -236,7 +237,7 @@ class _Discard(Command):
 
 @final
 class _Clear(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """CLEAR: forget that the interrupt is pending."""
         ite = _find(its, words)
         if ite is None:
@@ -247,7 +248,7 @@ class _Clear(Command):
 
 @final
 class _Int(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """INT: what an MSI does."""
         ite = _find(its, words)
         if ite is None:
@@ -258,7 +259,7 @@ class _Int(Command):
 
 @final
 class _Inv(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """INV: look again at the configuration of the interrupt."""
         ite = _find(its, words)
         if ite is None:
@@ -276,7 +277,7 @@ class _Inv(Command):
 
 @final
 class _Invall(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """INVALL: look again at the configuration of every LPI of the collection's redistributor."""
         redist = its.collection(words[2] & ICID)
         if redist is None:
@@ -287,7 +288,7 @@ class _Invall(Command):
 
 @final
 class _Movall(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """MOVALL: move every pending LPI of one redistributor to another."""
         source = its.redistributor(words[2] >> 16 & RDBASE_MASK)
         to = its.redistributor(words[3] >> 16 & RDBASE_MASK)
@@ -299,6 +300,6 @@ class _Movall(Command):
 
 @final
 class _Sync(Command):
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """SYNC: whatever was sent to that redistributor has arrived."""
         return "" if its.redistributor(words[2] >> 16 & RDBASE_MASK) is not None else "SYNC_RD_OOR"

@@ -1,9 +1,9 @@
-"""One ITS: its registers, its command queue, and the way of an MSI.
+"""One ITS: its registers and its command queue.
 
 Room:    the top of its/; devices and a hypervisor write here.
-Owns:    GITS_* and the queue; the vPEs that are mapped on this ITS.
+Owns:    GITS_* and the queue.
 Never:   decides what a command does: commands and vcommands do.
-Holds:   vpe in self.vpes.values()  <=>  its bit of this ITS in vpe.maps is set.  Checked by check().
+Holds:   tables and queue change only while the ITS is disabled.
 
 A command has taken effect, everywhere, when CREADR passes it: SYNC and VSYNC have nothing left to wait for.
 Registers that are not named here are RAZ/WI.
@@ -31,8 +31,6 @@ from hw.arch4 import (
     COMMAND_SIZE,
     CREADR_STALLED,
     CWRITER_RETRY,
-    GICR_STRIDE_V3,
-    GICR_STRIDE_V4,
     GITS_BASER,
     GITS_CBASER,
     GITS_CREADR,
@@ -49,57 +47,46 @@ from hw.arch4 import (
     GITS_STATUSR,
     GITS_TRANSLATER,
     GITS_TYPER,
-    GITS_TYPER_SVPET_SHIFT,
-    GITS_TYPER_VIRTUAL,
-    GITS_TYPER_VMAPP,
-    GITS_TYPER_VSGI,
     GITS_UMSIR,
-    NO_DOORBELL,
     NR_BASERS,
     PA_4K,
     QUEUE_OFFSET_MASK,
     STATUSR_MASK,
-    STATUSR_OVERFLOW,
     STATUSR_UMSI,
     SYNC,
-    U32,
     VALID,
     VSYNC,
 )
 from hw.config4 import ItsConfig
-from hw.cost import Traffic
 from hw.fabric import Fabric
-from hw.its.maps import COLLECTION_ENTRY, DEVICE_ENTRY, Ite, ItsError, Maps, MemoryFault
+from hw.its.core import ItsCore, Words
+from hw.its.maps import COLLECTION_ENTRY, DEVICE_ENTRY, ItsError, MemoryFault
 from hw.misuse import MAX_RECORDS
 from hw.physirq import W32, W64, merge, part
 from hw.redist import Redistributor
 from hw.tables import Table
-from hw.vpe import Vpe
 from hw.vpes import VPECT_ENTRY, Vpes
 
 WORDS: Final = Struct("<4Q")
 PRIVATE_VPE_ENTRY: Final = 8
 BASER_WRITABLE: Final = (1 << 64) - 1 & ~BASER_RO
 MAX_ITSS: Final = 16  # that a VMOVP list has room for
-VPEID_MASK: Final = 0xFFFF
-
-Words = tuple[int, int, int, int]
 
 
 class CommandSet:
     """What executes commands: see commands.Commands."""
 
-    def execute(self, its: "Its", words: Words) -> str:
+    def execute(self, its: ItsCore, words: Words) -> str:
         """Execute one; the name of its error, or nothing."""
         raise NotImplementedError
 
-    def abandon(self, its: "Its") -> None:
+    def abandon(self, its: ItsCore) -> None:
         """Whatever `its` waits for, it no longer does."""
         raise NotImplementedError
 
 
 @final
-class Its:
+class Its(ItsCore):
     """ITS `number` of a machine, in front of its redistributors."""
 
     def __init__(
@@ -112,38 +99,14 @@ class Its:
         commands: CommandSet,
     ) -> None:
         """Reset state: disabled, no tables, no queue."""
-        self.number = number
-        self.name = f"GITS{number}"
-        self.config = config
-        self.fabric = fabric
-        self.misuse = fabric.misuse
-        self.all_vpes = vpes
-        self.redists = redists
-        self.dist = redists[0].dist
+        super().__init__(number, config, fabric, vpes, redists)
         self.commands = commands
-        self.cost = Traffic()
-        self.maps = Maps(fabric, config, self.cost)
-        self.typer = config.typer(fabric.v4)
-        self.virtual = self.typer & GITS_TYPER_VIRTUAL != 0
-        self.v41 = self.typer & GITS_TYPER_VMAPP != 0
-        self.has_vsgi = self.typer & GITS_TYPER_VSGI != 0
-        self.svpet = self.typer >> GITS_TYPER_SVPET_SHIFT & 3
-        self.vpe_table: Table | None = None
-        self.vpes: dict[int, Vpe] = {}  # mapped here, by vPEID
-        self.targets: dict[int, int] = {}  # vPEID -> how many events of this ITS go to it
-        self.individual: dict[int, list[int]] = {}  # doorbell -> [vPEID, how many events of it use it]
-        self.errors: list[ItsError] = []  # the first MAX_RECORDS of them
-        # Registers
-        self.enabled = False
         self.imde = False
         self.cbaser = 0
         self.cwriter = 0
         self.creadr = 0
         self.stalled = False
-        self.waiting = False  # a VMOVP waits for other ITSs: CREADR stays on it
         self._running = False
-        self.statusr = 0
-        self.umsir = 0
         sizes = DEVICE_ENTRY, COLLECTION_ENTRY, VPECT_ENTRY if self.svpet else PRIVATE_VPE_ENTRY
         types = BASER_DEVICE, BASER_COLLECTION, BASER_VPE if self.virtual else 0
         self._fixed = [
@@ -151,82 +114,6 @@ class Its:
             for type_, size in zip(types, sizes, strict=True)
         ]
         self.basers = [*self._fixed, *[0] * (NR_BASERS - 3)]
-
-    # Translation
-
-    def msi(self, devid: int, eventid: int) -> None:
-        """Device `devid` writes `eventid` to GITS_TRANSLATER."""
-        self.cost.msis += 1
-        if self.enabled:
-            device = self.maps.devices.get(devid)
-            ite = None if device is None else device.ites.get(eventid)
-            try:
-                if ite is None:
-                    ite = self._look_up(devid, eventid)
-                if ite is not None and ite.virtual:  # as deliver() does
-                    vpe = self.vpes.get(ite.where)
-                    if vpe is not None:
-                        vpe.pend(ite.intid, ite.doorbell)
-                        if self.dist.listeners:
-                            self.dist.notify()
-                        return
-                elif ite is not None and self.deliver(ite):
-                    if self.dist.listeners:
-                        self.dist.notify()
-                    return
-            except MemoryFault:
-                pass
-        self.cost.dropped += 1
-
-    def deliver(self, ite: Ite) -> bool:
-        """Make the interrupt of `ite` pending; False if its collection or vPE is not mapped."""
-        if ite.virtual:
-            vpe = self.vpes.get(ite.where)
-            if vpe is None:
-                return False
-            vpe.pend(ite.intid, ite.doorbell)
-            return True
-        redist = self.collection(ite.where)
-        if redist is None:
-            return False
-        redist.set_lpi(ite.intid)
-        return True
-
-    def collection(self, icid: int) -> Redistributor | None:
-        """The redistributor of a collection, if that is mapped."""
-        number = self.maps.collection(icid)
-        return self.redists[number] if 0 <= number < len(self.redists) else None
-
-    def find(self, devid: int, eventid: int) -> Ite | None:
-        """The event, if it is mapped."""
-        device = self.maps.device(devid)
-        return None if device is None else self.maps.event(device, eventid)
-
-    def _look_up(self, devid: int, eventid: int) -> Ite | None:
-        """The event, if it is mapped; else report the MSI, if UMSI says so."""
-        ite = self.find(devid, eventid)
-        if ite is None and self.config.umsi:
-            if self.statusr & STATUSR_UMSI:
-                self.statusr |= STATUSR_OVERFLOW
-            else:
-                self.statusr |= STATUSR_UMSI
-                self.umsir = (devid & U32) << 32 | eventid & U32
-        return ite
-
-    def send_sgi(self, value: int) -> None:
-        """Write GITS_SGIR: make an SGI of a vPE pending, whatever its group."""
-        self.cost.vsgis += 1
-        vpe = self.vpes.get(value >> 32 & VPEID_MASK)
-        if vpe is not None and self.enabled:
-            vpe.pend(value & 0xF, NO_DOORBELL)
-            if self.dist.listeners:
-                self.dist.notify()
-            return
-        self.cost.dropped += 1
-        if vpe is None:
-            self.misuse.doing(self.name, GITS_SGIR, value)
-            self.misuse.report("M-29", f"vPE {value >> 32 & VPEID_MASK}")
-            self.misuse.done()
 
     # Registers
 
@@ -358,20 +245,6 @@ class Its:
         for vpeid in list(self.vpes):
             self.unmap_vpe(vpeid)
 
-    def unmap_vpe(self, vpeid: int) -> None:
-        """A vPE is no longer mapped here.  GICv4.1: with the last mapping goes the vPE."""
-        vpe = self.vpes.pop(vpeid)
-        vpe.maps &= ~(1 << self.number)
-        if not vpe.maps:
-            if vpe.frame is not None and self.v41:
-                self.misuse.report("M-09", f"vPE {vpeid}")
-                vpe.frame.evict()
-            key = vpeid if self.v41 else vpe.vpt
-            if vpe.frame is None and key in self.all_vpes.by_key:
-                self.all_vpes.end(key, vpe)
-        if self.v41:
-            self.all_vpes.store(vpe)
-
     def _wrong_size(self, offset: int, size: int) -> None:
         self.misuse.doing(self.name, offset, size)
         self.misuse.report("ACCESS_SIZE", f"{size} bytes")
@@ -430,6 +303,13 @@ class Its:
         if number in (SYNC, VSYNC):
             cost.syncs += 1
 
+    def resume(self, number: int) -> None:
+        """Command `number`, which waited for other ITSs, is done: go on behind it."""
+        self.waiting = False
+        self.count_command(number)
+        self.advance()
+        self.run()
+
     def advance(self) -> None:
         """CREADR passes the command that it is on."""
         self.creadr = (self.creadr + COMMAND_SIZE) % self.queue_size
@@ -441,28 +321,6 @@ class Its:
             self.errors.append(ItsError(name, ERRORS.get(name, 0), words, self.config.seis))
         self.stalled = stalls
         return not stalls
-
-    # What commands need
-
-    def redistributor(self, rdbase: int) -> Redistributor | None:
-        """The redistributor that the RDbase field, bits 51:16 of a word, names."""
-        if self.config.pta:
-            stride = GICR_STRIDE_V3 if self.fabric.v4 is None else GICR_STRIDE_V4
-            number, rest = divmod((rdbase << 16) - self.fabric.phys.redist_base, stride)
-            if rest:
-                return None
-        else:
-            number = rdbase
-        return self.redists[number] if 0 <= number < len(self.redists) else None
-
-    def check(self) -> None:
-        """Assert what always holds."""
-        self.maps.check()
-        for vpeid, vpe in self.vpes.items():
-            assert vpe.maps >> self.number & 1, f"{self.name}: vPE {vpeid} does not know that it is mapped here"
-        for vpe in self.all_vpes.by_key.values():
-            mapped = any(vpe is other for other in self.vpes.values())
-            assert mapped == bool(vpe.maps >> self.number & 1), f"{self.name}: vPE {vpe.vpeid} is lost"
 
 
 # Numbers that the manual and hypervisors give command errors; those of GICv4's commands are not published

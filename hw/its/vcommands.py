@@ -25,7 +25,7 @@ from hw.arch4 import (
     VSGI_INTID_SHIFT,
     VSGI_PRIORITY_SHIFT,
 )
-from hw.its.frame import VPEID_MASK, Its, Words
+from hw.its.core import VPEID_MASK, ItsCore, Words
 from hw.its.maps import Ite, MemoryFault
 from hw.redist import Redistributor
 from hw.tables import FAULT
@@ -39,12 +39,12 @@ MAX_VPT_BITS: Final = 24
 class Command:
     """One command number."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Execute it on `its`; the name of its error, or nothing."""
         raise NotImplementedError
 
 
-def named_vpe(its: Its, words: Words) -> Vpe | None:
+def named_vpe(its: ItsCore, words: Words) -> Vpe | None:
     """The vPE in DW1[47:32], which has to be mapped on this ITS."""
     vpeid = words[1] >> 32 & VPEID_MASK
     vpe = its.vpes.get(vpeid)
@@ -53,7 +53,7 @@ def named_vpe(its: Its, words: Words) -> Vpe | None:
     return vpe
 
 
-def count_target(its: Its, vpeid: int, change: int) -> None:
+def count_target(its: ItsCore, vpeid: int, change: int) -> None:
     """One event more, or one fewer, goes to that vPE."""
     count = its.targets.get(vpeid, 0) + change
     if count > 0:
@@ -62,7 +62,7 @@ def count_target(its: Its, vpeid: int, change: int) -> None:
         its.targets.pop(vpeid, None)
 
 
-def use_individual(its: Its, doorbell: int, vpeid: int, change: int) -> None:
+def use_individual(its: ItsCore, doorbell: int, vpeid: int, change: int) -> None:
     """One event more, or one fewer, of that vPE uses an individual doorbell, which belongs to one vPE."""
     if doorbell == NO_DOORBELL:
         return
@@ -84,7 +84,7 @@ def use_individual(its: Its, doorbell: int, vpeid: int, change: int) -> None:
         its.misuse.report("M-21", f"LPI {doorbell} is the default doorbell of another vPE")
 
 
-def checked_doorbell(its: Its, doorbell: int) -> int:
+def checked_doorbell(its: ItsCore, doorbell: int) -> int:
     """The individual doorbell that a command names, NO_DOORBELL, or -1 if it is no LPI."""
     if doorbell == NO_DOORBELL:
         return NO_DOORBELL
@@ -98,7 +98,7 @@ def checked_doorbell(its: Its, doorbell: int) -> int:
 class Vmapp(Command):
     """VMAPP maps a vPE to a redistributor, or unmaps it; GICv4.1's layout has more."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Map with V=1, unmap with V=0."""
         vpeid = words[1] >> 32 & VPEID_MASK
         v4 = its.fabric.v4
@@ -123,7 +123,7 @@ class Vmapp(Command):
             return self._map_v41(its, vpeid, redist, vpt, bits, words)
         return self._map_v40(its, vpeid, redist, vpt, bits)
 
-    def _map_v40(self, its: Its, vpeid: int, redist: Redistributor, vpt: int, bits: int) -> str:
+    def _map_v40(self, its: ItsCore, vpeid: int, redist: Redistributor, vpt: int, bits: int) -> str:
         """The vPE with that pending table, which another ITS may have mapped, or a redistributor made resident."""
         old = its.vpes.get(vpeid)
         if old is not None and old.vpt != vpt:
@@ -138,7 +138,7 @@ class Vmapp(Command):
         self._enter(its, vpeid, vpe)
         return ""
 
-    def _map_v41(self, its: Its, vpeid: int, redist: Redistributor, vpt: int, bits: int, words: Words) -> str:
+    def _map_v41(self, its: ItsCore, vpeid: int, redist: Redistributor, vpt: int, bits: int, words: Words) -> str:
         """{V,Alloc} = {1,1}: the first mapping, with which the GIC takes over the tables; {1,0}: a further one."""
         if redist.number not in its.all_vpes.tables:
             its.misuse.report("M-02", f"{redist.name} has no vPE table")
@@ -157,7 +157,7 @@ class Vmapp(Command):
         its.all_vpes.store(vpe)
         return ""
 
-    def _check_shared(self, its: Its) -> None:
+    def _check_shared(self, its: ItsCore) -> None:
         """GITS_TYPER.SVPET: the ITS's vPE table is the one of the redistributors that GITS_MPIDR names."""
         table = its.vpe_table
         if not its.svpet or table is None:
@@ -169,12 +169,12 @@ class Vmapp(Command):
                 its.misuse.report("M-13", f"{its.name} has {table.base:#x}, {redist.name} {shared.base:#x}")
                 return
 
-    def _enter(self, its: Its, vpeid: int, vpe: Vpe) -> None:
+    def _enter(self, its: ItsCore, vpeid: int, vpe: Vpe) -> None:
         its.vpes[vpeid] = vpe
         vpe.maps |= 1 << its.number
         store_private(its, vpeid)
 
-    def _unmap(self, its: Its, vpeid: int, words: Words) -> str:
+    def _unmap(self, its: ItsCore, vpeid: int, words: Words) -> str:
         """{0,0}: other ITSs keep it; {0,1}: the last unmapping, after which software owns the tables again."""
         vpe = its.vpes.get(vpeid)
         if vpe is None:
@@ -191,7 +191,7 @@ class Vmapp(Command):
         return ""
 
 
-def store_private(its: Its, vpeid: int) -> None:
+def store_private(its: ItsCore, vpeid: int) -> None:
     """Write the entry of a vPE table that this ITS has for itself: Valid, width, redistributor, VPT."""
     table = its.vpe_table
     if table is None or its.svpet:
@@ -209,11 +209,11 @@ def store_private(its: Its, vpeid: int) -> None:
 class Vmapti(Command):
     """VMAPTI maps an event to a vLPI of a vPE."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """The vINTID is in DW2."""
         return self.map(its, words, words[2] & U32)
 
-    def map(self, its: Its, words: Words, vintid: int) -> str:
+    def map(self, its: ItsCore, words: Words, vintid: int) -> str:
         """Map the event; one that is mapped stays as it is (UNPREDICTABLE)."""
         device = its.maps.device(words[0] >> 32)
         eventid = words[1] & U32
@@ -244,7 +244,7 @@ class Vmapti(Command):
 class Vmapi(Vmapti):
     """VMAPI is VMAPTI with the EventID for vINTID."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """The vINTID is in DW1."""
         return self.map(its, words, words[1] & U32)
 
@@ -253,7 +253,7 @@ class Vmapi(Vmapti):
 class Vmovi(Command):
     """VMOVI moves a vLPI to another vPE, or changes its individual doorbell."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """The vINTID stays; with D=0 the doorbell stays, too.  A pending vLPI arrives at the new vPE."""
         device = its.maps.device(words[0] >> 32)
         eventid = words[1] & U32
@@ -286,7 +286,7 @@ class Vmovi(Command):
 class Vsgi(Command):
     """VSGI configures an SGI of a vPE, or makes it not pending."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Clear=1 ignores the configuration beside it: doing both takes two commands."""
         vpe = named_vpe(its, words)
         if vpe is None:
@@ -308,7 +308,7 @@ class Vsgi(Command):
 class Vsync(Command):
     """VSYNC: whatever was sent for that vPE has arrived."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Nothing, if the vPE is mapped."""
         return "" if named_vpe(its, words) is not None else "VSYNC_VPE_UNMAPPED"
 
@@ -317,7 +317,7 @@ class Vsync(Command):
 class Vinvall(Command):
     """VINVALL: look again at the configuration of every vLPI of a vPE."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Wherever in its group it is resident."""
         vpe = named_vpe(its, words)
         if vpe is None:
@@ -330,7 +330,7 @@ class Vinvall(Command):
 class Invdb(Command):
     """INVDB: look again at the configuration of a vPE's default doorbell."""
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """At every redistributor."""
         vpe = named_vpe(its, words)
         if vpe is None:

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from hw.arch import FIRST_LPI
 from hw.arch4 import NO_DOORBELL, U32, VALID, VMOVP
-from hw.its.frame import Its, Words
+from hw.its.core import ItsCore, Words
 from hw.its.vcommands import RDBASE_MASK, Command, named_vpe, store_private
 from hw.redist import Redistributor
 from hw.vpe import Vpe
@@ -40,10 +40,10 @@ class Rendezvous:
 
     def __init__(self) -> None:
         """Nobody waits."""
-        self.itss: list[Its] = []  # by number
+        self.itss: list[ItsCore] = []  # by number
         self.moves: dict[int, Move] = {}  # by sequence number
 
-    def arrive(self, its: Its, words: Words) -> Move | None:
+    def arrive(self, its: ItsCore, words: Words) -> Move | None:
         """An ITS reached a VMOVP; the move, if that was the last one missing."""
         sequence = words[1] >> 48 & LIST_MASK
         members = words[1] & LIST_MASK & ((1 << len(self.itss)) - 1) | 1 << its.number
@@ -61,7 +61,7 @@ class Rendezvous:
             return self._untangle(its)
         return None
 
-    def abandon(self, its: Its) -> None:
+    def abandon(self, its: ItsCore) -> None:
         """An ITS that waits is given another queue."""
         for sequence, move in list(self.moves.items()):
             move.arrived &= ~(1 << its.number)
@@ -78,7 +78,7 @@ class Rendezvous:
                     return True
         return False
 
-    def _untangle(self, its: Its) -> Move | None:
+    def _untangle(self, its: ItsCore) -> Move | None:
         """Commands in different orders would wait for ever: take every VMOVP that waits as complete."""
         pending = list(self.moves.values())
         numbers = ", ".join(str(move.sequence) for move in pending)
@@ -91,22 +91,19 @@ class Rendezvous:
                 self._release(move, its)
         return mine
 
-    def complete(self, its: Its, move: Move) -> None:
+    def complete(self, its: ItsCore, move: Move) -> None:
         """All are there: they switch together, and go on."""
         apply(its, move.words, move.members, self.itss)
         its.waiting = False
         self._release(move, its)
 
-    def _release(self, move: Move, but: Its) -> None:
+    def _release(self, move: Move, but: ItsCore) -> None:
         for other in self.itss:
             if other is not but and move.arrived >> other.number & 1 and other.waiting:
-                other.waiting = False
-                other.count_command(VMOVP)
-                other.advance()
-                other.run()
+                other.resume(VMOVP)
 
 
-def apply(its: Its, words: Words, members: int, itss: list[Its]) -> str:
+def apply(its: ItsCore, words: Words, members: int, itss: list[ItsCore]) -> str:
     """Move the vPE that `words` name, for all ITSs."""
     vpe = its.vpes.get(words[1] >> 32 & LIST_MASK)
     redist = its.redistributor(words[2] >> 16 & RDBASE_MASK)
@@ -118,7 +115,7 @@ def apply(its: Its, words: Words, members: int, itss: list[Its]) -> str:
     return move_vpe(its, vpe, redist, words, itss)
 
 
-def move_vpe(its: Its, vpe: Vpe, redist: Redistributor, words: Words, itss: list[Its]) -> str:
+def move_vpe(its: ItsCore, vpe: Vpe, redist: Redistributor, words: Words, itss: list[ItsCore]) -> str:
     """The vPE is mapped to `redist`, wherever it is mapped; GICv4.1's DB gives it another default doorbell."""
     doorbell = vpe.db
     if its.v41:
@@ -148,7 +145,7 @@ class Vmovp(Command):
         """Where ITSs of a list meet."""
         self.rendezvous = rendezvous
 
-    def run(self, its: Its, words: Words) -> str:
+    def run(self, its: ItsCore, words: Words) -> str:
         """Move the vPE now, or wait for the other ITSs of the list."""
         if named_vpe(its, words) is None:
             return "VMOVP_VPE_UNMAPPED"
@@ -165,5 +162,5 @@ class Vmovp(Command):
         return ""
 
 
-def _is_lpi(its: Its, intid: int) -> bool:
+def _is_lpi(its: ItsCore, intid: int) -> bool:
     return FIRST_LPI <= intid < 1 << its.fabric.phys.lpi_id_bits
