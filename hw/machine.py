@@ -80,6 +80,7 @@ class Machine(SgiPort):
         phys = PhysConfig() if phys is None else phys
         self.fabric = Fabric(self.memory, phys, v4, strict)
         self.misuse = self.fabric.misuse
+        self.traffic = self.fabric.cost  # of redistributors: doorbells and tables; ITSs have their own
         self.itss: list[Its] = []
         self.dist: Distributor
         self.pes: list[Pe]

@@ -84,6 +84,11 @@ def use_individual(its: ItsCore, doorbell: int, vpeid: int, change: int) -> None
         its.misuse.report("M-21", f"LPI {doorbell} is the default doorbell of another vPE")
 
 
+def is_doorbell(its: ItsCore, intid: int) -> bool:
+    """Whether `intid` can be a doorbell: an LPI, or none."""
+    return intid == NO_DOORBELL or FIRST_LPI <= intid < 1 << its.fabric.phys.lpi_id_bits
+
+
 def checked_doorbell(its: ItsCore, doorbell: int) -> int:
     """The individual doorbell that a command names, NO_DOORBELL, or -1 if it is no LPI."""
     if doorbell == NO_DOORBELL:
@@ -91,7 +96,7 @@ def checked_doorbell(its: ItsCore, doorbell: int) -> int:
     if its.v41 and not its.config.individual:
         its.misuse.report("M-20", f"LPI {doorbell}")
         return NO_DOORBELL
-    return doorbell if FIRST_LPI <= doorbell < 1 << its.fabric.phys.lpi_id_bits else -1
+    return doorbell if is_doorbell(its, doorbell) else -1
 
 
 @final
@@ -120,6 +125,8 @@ class Vmapp(Command):
         if at < 0 or room < 0:
             return "VMAPP_VPE_OOR"
         if its.v41:
+            if not is_doorbell(its, words[1] & U32):
+                return "VMAPP_DOORBELL_OOR"
             return self._map_v41(its, vpeid, redist, vpt, bits, words)
         return self._map_v40(its, vpeid, redist, vpt, bits)
 

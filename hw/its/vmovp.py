@@ -10,10 +10,9 @@ Source: IHI 0069H, VMOVP; GITS_TYPER.VMOVP.
 
 from typing import Final, final
 
-from hw.arch import FIRST_LPI
-from hw.arch4 import NO_DOORBELL, U32, VALID, VMOVP
+from hw.arch4 import U32, VALID, VMOVP
 from hw.its.core import ItsCore, Words
-from hw.its.vcommands import RDBASE_MASK, Command, named_vpe, store_private
+from hw.its.vcommands import RDBASE_MASK, Command, is_doorbell, named_vpe, store_private
 from hw.redist import Redistributor
 from hw.vpe import Vpe
 
@@ -151,8 +150,7 @@ class Vmovp(Command):
             return "VMOVP_VPE_UNMAPPED"
         if its.redistributor(words[2] >> 16 & RDBASE_MASK) is None:
             return "VMOVP_RD_OOR"
-        doorbell = words[3] & U32
-        if its.v41 and words[2] & VALID and doorbell != NO_DOORBELL and not _is_lpi(its, doorbell):
+        if its.v41 and words[2] & VALID and not is_doorbell(its, words[3] & U32):
             return "VMOVP_DOORBELL_OOR"
         if its.config.vmovp:
             return apply(its, words, 0, self.rendezvous.itss)
@@ -160,7 +158,3 @@ class Vmovp(Command):
         if move is not None:
             self.rendezvous.complete(its, move)
         return ""
-
-
-def _is_lpi(its: ItsCore, intid: int) -> bool:
-    return FIRST_LPI <= intid < 1 << its.fabric.phys.lpi_id_bits

@@ -78,7 +78,7 @@ class DirectWalk:
         self.vpes = [NaiveVpe() for _ in range(NR_VPES)]
         self.events: dict[tuple[int, int], tuple[int, int]] = {}  # (ITS, EventID) -> (vPE, vINTID)
         for vpe in self.vpes:
-            vpe.bytes = {n: 0 for n in range(16)} | {n: 2 for n in VINTIDS}
+            vpe.bytes = dict.fromkeys(range(16), 0) | dict.fromkeys(VINTIDS, 2)
         self.rung = 0
 
     def run(self, steps: int) -> None:
