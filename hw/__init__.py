@@ -25,6 +25,7 @@ from hw.machine import Machine
 from hw.memory import BusError, Memory
 from hw.misuse import GicMisuse, Misuse, MisuseLog
 from hw.pe import LineWatcher, Pe
+from hw.trace import TraceLog, Tracer
 
 __all__ = [
     "BusError",
@@ -42,6 +43,8 @@ __all__ = [
     "MisuseLog",
     "Pe",
     "PhysConfig",
+    "TraceLog",
+    "Tracer",
     "Traffic",
     "V2Config",
     "V2Profile",

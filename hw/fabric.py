@@ -16,6 +16,7 @@ from hw.cost import Traffic
 from hw.memory import Memory
 from hw.misuse import MisuseLog
 from hw.owned import Owned
+from hw.trace import Tracer
 
 
 @final
@@ -38,7 +39,7 @@ class Doorbell:
 class Fabric:
     """One machine's; `v4` is None on a GICv3."""
 
-    __slots__ = ("cost", "doorbells", "memory", "misuse", "now", "owned", "phys", "random", "v4")
+    __slots__ = ("cost", "doorbells", "memory", "misuse", "now", "owned", "phys", "random", "trace", "v4")
 
     def __init__(self, memory: Memory, phys: PhysConfig, v4: V4Config | None, strict: bool) -> None:
         """Nothing shared yet.  The memory asks `owned` about accesses of software from now on."""
@@ -51,6 +52,7 @@ class Fabric:
         self.doorbells: dict[int, Doorbell] = {}  # by INTID
         self.now = 0  # cycles, see Machine.tick
         self.random = Random(phys.cache_seed)
+        self.trace: Tracer | None = None
         memory.owner = self.owned
 
     @property

@@ -38,6 +38,7 @@ from hw.pe2 import PeV2
 from hw.pe3 import PeV3
 from hw.redist import Redistributor
 from hw.redist4 import RedistributorV4
+from hw.trace import Tracer
 from hw.vpes import Vpes
 
 COMMON_AFFINITY: Final = (0, 0xFF00_0000, 0xFFFF_0000, 0xFFFF_FF00)  # by GICR_TYPER.CommonLPIAff
@@ -146,6 +147,16 @@ class Machine(SgiPort):
             if named:
                 pe.redist.receive_sgi(sgi, groups)
         self.dist.notify()
+
+    @property
+    def trace(self) -> Tracer | None:
+        """Whoever is told what the GIC does by itself; see trace."""
+        return self.fabric.trace
+
+    @trace.setter
+    def trace(self, tracer: Tracer | None) -> None:
+        self.fabric.trace = tracer
+        self.misuse.trace = tracer
 
     def tick(self, cycles: int) -> None:
         """Let time pass: what V4Config gave a duration ends."""

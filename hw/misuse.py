@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from hw.arch4 import COMMAND_NAMES
+from hw.trace import Tracer
 
 MAX_RECORDS: Final = 1000
 
@@ -93,7 +94,7 @@ class GicMisuse(Exception):  # noqa: N818 - the name says whose error it is
 class MisuseLog:
     """The hypervisor bugs that one machine's GIC met, the first MAX_RECORDS of them in full."""
 
-    __slots__ = ("_frame", "_offset", "_raised", "_value", "_words", "counts", "records", "strict")
+    __slots__ = ("_frame", "_offset", "_raised", "_value", "_words", "counts", "records", "strict", "trace")
 
     def __init__(self, strict: bool = False) -> None:
         """Nothing met yet.  `strict`: accesses that misuse the GIC raise."""
@@ -105,6 +106,7 @@ class MisuseLog:
         self._value = 0
         self._words: tuple[int, int, int, int] | None = None
         self._raised: Misuse | None = None
+        self.trace: Tracer | None = None
 
     def doing(self, frame: str, offset: int, value: int) -> None:
         """An access starts: a write of `value` at `offset` of `frame`."""
@@ -125,6 +127,8 @@ class MisuseLog:
         self.counts[code] = self.counts.get(code, 0) + 1
         if len(self.records) < MAX_RECORDS:
             self.records.append(record)
+        if self.trace is not None:
+            self.trace.event("misuse", code, record.cause, details)
         if self.strict and self._raised is None and not record.warning:
             self._raised = record
 

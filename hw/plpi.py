@@ -43,13 +43,15 @@ class Lpis:
         "enabled",
         "fabric",
         "memory",
+        "number",
         "pendbaser",
         "pending",
         "propbaser",
     )
 
-    def __init__(self, fabric: Fabric) -> None:
-        """LPIs disabled, no tables."""
+    def __init__(self, fabric: Fabric, number: int) -> None:
+        """LPIs disabled, no tables; `number` is the redistributor's."""
+        self.number = number
         self.fabric = fabric
         self.memory = fabric.memory
         self._phys = fabric.phys
@@ -96,12 +98,16 @@ class Lpis:
         if self.enabled and self.exists(intid):
             self.pending.add(intid)
             self._store(intid)
+            if self.fabric.trace is not None:
+                self.fabric.trace.event("lpi_pend", self.number, intid)
 
     def clear_pending(self, intid: int) -> None:
         """GICR_CLRLPIR, the ITS's CLEAR, or an acknowledge.  Nothing if it is not pending."""
         if intid in self.pending:
             self.pending.discard(intid)
             self._store(intid)
+            if self.fabric.trace is not None:
+                self.fabric.trace.event("lpi_clear", self.number, intid)
 
     def move(self, intid: int, to: "Lpis") -> None:
         """The ITS's MOVI: if `intid` is pending here, it is pending there instead."""

@@ -54,7 +54,7 @@ class Redistributor(Private):
         super().__init__(number, aff, dist, virt, cost)
         self.fabric = fabric
         self.name = f"GICR{number}"
-        self.lpis = Lpis(fabric)
+        self.lpis = Lpis(fabric, number)
         self.group: list[Redistributor] = [self]  # those of equal CommonLPIAff, which share tables
         self.last = False  # GICR_TYPER.Last: no further redistributor follows
         self.asleep = False  # GICR_WAKER.ProcessorSleep: nothing is forwarded to the PE

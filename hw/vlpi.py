@@ -27,6 +27,8 @@ SCANNING: Final = 1
 RESIDENT: Final = 2
 SETTLING: Final = 3
 
+STATES: Final = ("absent", "scanning", "resident", "settling")
+
 NO_RANK: Final = 1 << 40  # worse than any
 
 
@@ -113,7 +115,7 @@ class VlpiFrame(DirectPort):
         vpe.silence()
         vpe.frame = self
         self.redist.cost.residencies += 1
-        self.state = SCANNING
+        self._enter(SCANNING)
         if self.v4.t_scan:
             self._due = self.fabric.now + self.v4.t_scan
         else:
@@ -125,7 +127,7 @@ class VlpiFrame(DirectPort):
         self._doorbell = doorbell and not will_return
         self._will_return = will_return
         self._settled = False
-        self.state = SETTLING
+        self._enter(SETTLING)
         if self.v4.settles_early:
             self._settle()
         if self.v4.t_settle:
@@ -136,13 +138,20 @@ class VlpiFrame(DirectPort):
     def finish(self) -> None:
         """End what Dirty stands for."""
         if self.state == SCANNING:
-            self.state = RESIDENT
+            self._enter(RESIDENT)
             if not self.blind:
                 self.reconsider()
         elif self.state == SETTLING:
             if not self._settled:
                 self._settle()
-            self.state = ABSENT
+            self._enter(ABSENT)
+
+    def _enter(self, state: int) -> None:
+        """The state changes."""
+        trace = self.fabric.trace
+        if trace is not None:
+            trace.event("resid", self.redist.number, self.key, STATES[self.state], STATES[state], self.pending_last)
+        self.state = state
 
     def tick(self) -> None:
         """Time passed."""
@@ -203,6 +212,8 @@ class VlpiFrame(DirectPort):
 
     def withdraw(self) -> None:
         """Offer nothing."""
+        if self.fabric.trace is not None and self.offered != NO_RANK:
+            self.fabric.trace.event("withdraw", self.redist.number)
         self.offered = NO_RANK
         if self.virt is not None:
             self.virt.offer.pending = False
@@ -216,6 +227,10 @@ class VlpiFrame(DirectPort):
             offer.priority = rank >> 25 & self._pri_mask
             offer.group = rank & 1
             offer.pending = True
+            trace = self.fabric.trace
+            if trace is not None and self.vpe is not None:
+                vpeid = self.vpe.vpeid
+                trace.event("offer", self.redist.number, vpeid, offer.vintid, offer.priority, offer.group)
 
     # What the CPU interface asks
 

@@ -89,6 +89,8 @@ class Vpe:
         if vintid in pending or vintid >> self.bits:
             return
         pending.add(vintid)
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("vint_pend", self.vpeid, vintid)
         byte = self.config.get(vintid, -1)
         if byte < 0:
             byte = self._fetch(vintid)
@@ -109,6 +111,8 @@ class Vpe:
         if vintid not in self.pending:
             return False
         self.pending.discard(vintid)
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("vint_clear", self.vpeid, vintid)
         self._unready(vintid)
         if self.frame is not None:
             self.frame.reconsider()
@@ -119,6 +123,8 @@ class Vpe:
         taken = heappop(self.ready1 if rank & 1 else self.ready0)
         assert taken == rank, f"offered {rank:#x}, but {taken:#x} comes first"
         self.pending.discard(rank >> 1 & RANK_INTID_MASK)
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("vint_ack", self.vpeid, rank >> 1 & RANK_INTID_MASK)
         return self.best(groups) if self.ready1 or self.ready0 else -1
 
     def best(self, groups: int) -> int:
@@ -215,6 +221,8 @@ class Vpe:
         memory = self.fabric.memory
         self.fabric.cost.table_reads += 1
         byte = self.config[vintid] = (memory.load(at, 1) if memory.contains(at, 1) else 0) | VLPI_GROUP1
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("cache_fill", self.vpeid, vintid, byte)
         return byte
 
     # Doorbells
@@ -265,11 +273,15 @@ class Vpe:
             self.rung = True
             self.redist.cost.doorbells += 1
             self.fabric.cost.default_doorbells += 1
+            if self.fabric.trace is not None:
+                self.fabric.trace.event("doorbell", self.vpeid, "default", self.db, self.redist.number)
             self.redist.set_lpi(self.db)
 
     def _ring_individual(self, doorbell: int) -> None:
         self.redist.cost.doorbells += 1
         self.fabric.cost.individual_doorbells += 1
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("doorbell", self.vpeid, "individual", doorbell, self.redist.number)
         self.redist.set_lpi(doorbell)
 
     # The pending table in memory

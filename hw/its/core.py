@@ -79,26 +79,30 @@ class ItsCore:
     def msi(self, devid: int, eventid: int) -> None:
         """Device `devid` writes `eventid` to GITS_TRANSLATER."""
         self.cost.msis += 1
+        trace = self.fabric.trace
         if self.enabled:
             device = self.maps.devices.get(devid)
             ite = None if device is None else device.ites.get(eventid)
             try:
                 if ite is None:
                     ite = self._look_up(devid, eventid)
-                if ite is not None and ite.virtual:  # as deliver() does
-                    vpe = self.vpes.get(ite.where)
-                    if vpe is not None:
-                        vpe.pend(ite.intid, ite.doorbell)
-                        if self.dist.listeners:
-                            self.dist.notify()
+                if ite is not None:
+                    if trace is not None:
+                        trace.event("xlate", self.number, devid, eventid, "vlpi" if ite.virtual else "lpi")
+                    if ite.virtual:  # as deliver() does
+                        vpe = self.vpes.get(ite.where)
+                        if vpe is not None:
+                            vpe.pend(ite.intid, ite.doorbell)
+                            if self.dist.listeners:
+                                self.dist.notify()
+                            return
+                    elif self.deliver(ite):
                         return
-                elif ite is not None and self.deliver(ite):
-                    if self.dist.listeners:
-                        self.dist.notify()
-                    return
             except MemoryFault:
                 pass
         self.cost.dropped += 1
+        if trace is not None:
+            trace.event("xlate", self.number, devid, eventid, "dropped")
 
     def deliver(self, ite: Ite) -> bool:
         """Make the interrupt of `ite` pending; False if its collection or vPE is not mapped."""

@@ -287,6 +287,8 @@ class Its(ItsCore):
             error = self.commands.execute(self, words)
         except MemoryFault:
             return self._failed("MEMORY_FAULT", words, True)
+        if self.fabric.trace is not None:
+            self.fabric.trace.event("its_cmd", self.number, self.creadr, words, error)
         if self.waiting:  # not done: it runs again, or is passed, once the other ITSs are there
             return False
         self.count_command(number)

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from hw import ItsConfig, Machine, Memory, PhysConfig, V4Config, arch
+from hw import ItsConfig, Machine, Memory, PhysConfig, TraceLog, V4Config, arch
 from hw import arch4 as a
 
 GICD: Final = 0x2F00_0000
@@ -202,6 +202,7 @@ def program() -> Program:
 
 def test_vlpi(program: Program) -> None:
     machine, its = program.machine, program.its
+    machine.trace = trace = TraceLog()
     assert program.log == SETUP_LOG
     exits = machine.pes[1].cost.copy()
     for words in (MAPD, VMAPP, INVDB, VMAPTI, VSYNC):
@@ -221,6 +222,17 @@ def test_vlpi(program: Program) -> None:
     assert machine.pes[1].redist.lpis.pending == set()
     assert not machine.pes[0].fiq()
     assert machine.misuse.records == []
+    assert trace.named("vint_pend", "doorbell", "lpi_pend", "lpi_clear", "resid", "offer", "vint_ack") == [
+        ("vint_pend", 0, 8192),
+        ("doorbell", 0, "default", DOORBELL, 0),
+        ("lpi_pend", 0, DOORBELL),
+        ("lpi_clear", 0, DOORBELL),
+        ("resid", 1, 0, "absent", "scanning", False),
+        ("resid", 1, 0, "scanning", "resident", False),
+        ("offer", 1, 0, 8192, 0, 1),
+        ("vint_ack", 0, 8192),
+    ]
+    assert [event[4] for event in trace.named("its_cmd")] == [""] * 7
     spent = machine.pes[1].cost.diff(exits)
     assert (spent.lr_writes, spent.exits_irq, spent.direct_acks) == (0, 0, 1)
     program.write(RD[1] + 0x2_0078, 8, 0x2000000000000000)
