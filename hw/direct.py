@@ -128,24 +128,27 @@ class DirectIcv(Icv):
         if chosen is not offer:
             if chosen is not None and chosen.group == group:
                 self._check_twice(chosen.vintid)
-            return Icv.iar(self, group)
-        if self._twice:
-            self._twice = False  # what candidate() saw may be gone
-            if any(lr.pending and lr.vintid == offer.vintid for lr in self.lrs):
-                self._check_twice(offer.vintid)
+            vintid = Icv.iar(self, group)
+            self.misuse.done()
+            return vintid
         cost = self.cost
-        if offer.group != group:
-            cost.icv_reads += 1
-            return INTID_SPURIOUS
         cost.icv_reads += 1
+        if offer.group != group:
+            return INTID_SPURIOUS
         cost.direct_acks += 1
         vintid = offer.vintid
         if group:
             self.ap1 |= 1 << ((offer.priority & self.mask1) >> self._ap_shift)
         else:
             self.ap0 |= 1 << ((offer.priority & self.mask0) >> self._ap_shift)
+        if self._twice:
+            self._twice = False  # what candidate() saw may be gone
+            if any(lr.pending and lr.vintid == vintid for lr in self.lrs):
+                self._check_twice(vintid)
         if self.port is not None:
             self.port.acknowledge()
+        if self.misuse.strict:
+            self.misuse.done()
         return vintid
 
     def count_eoi(self, vintid: int) -> None:

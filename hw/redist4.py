@@ -147,4 +147,5 @@ class RedistributorV4(Redistributor):
             return True
         self.fabric.misuse.doing(self.name, offset, size)
         self.fabric.misuse.report("ACCESS_SIZE", f"{size} bytes")
+        self.fabric.misuse.done()
         return False

@@ -159,12 +159,13 @@ class VlpiFrame(DirectPort):
             self.finish()
 
     def evict(self) -> None:
-        """The vPE cannot stay, whatever software wants: PendingLast is 1, no doorbell."""
+        """The vPE cannot stay, whatever software wants: PendingLast 1, no doorbell; or it is leaving."""
+        settling = self.state == SETTLING
         self.finish()
-        if self.state == RESIDENT:
+        if not settling:
             self.deschedule(False, True)
             self.finish()
-        self.pending_last = True
+            self.pending_last = True
 
     def _settle(self) -> None:
         vpe = self.vpe

@@ -291,6 +291,13 @@ class Vpe:
         """Bytes of the virtual pending table."""
         return max((1 << self.bits) // 8, SCRATCH)
 
+    def resize(self, bits: int) -> None:
+        """GICv4.0: another ITS maps the vPE with that width; what is beyond it is lost."""
+        if bits != self.bits:
+            self.bits = bits
+            self.pending = {n for n in self.pending if not n >> bits}
+            self.rebuild()
+
     def load(self) -> None:
         """Take over the pending table: SGI state from the first KiB, then the bits."""
         memory = self.fabric.memory

@@ -160,7 +160,8 @@ class ItsCore:
         vpe.maps &= ~(1 << self.number)
         if not vpe.maps:
             if vpe.frame is not None and self.v41:
-                self.misuse.report("M-09", f"vPE {vpeid}")
+                if not vpe.frame.settling():
+                    self.misuse.report("M-09", f"vPE {vpeid}")
                 vpe.frame.evict()
             key = vpeid if self.v41 else vpe.vpt
             if vpe.frame is None and key in self.all_vpes.by_key:

@@ -141,7 +141,7 @@ class Vmapp(Command):
             its.all_vpes.create(vpt, vpe, False)
         vpe.vpeid = vpeid
         vpe.redist = redist
-        vpe.bits = bits
+        vpe.resize(bits)
         self._enter(its, vpeid, vpe)
         return ""
 

@@ -131,7 +131,8 @@ def move_vpe(its: ItsCore, vpe: Vpe, redist: Redistributor, words: Words, itss: 
         if other.vpes.get(vpe.vpeid) is vpe:
             store_private(other, vpe.vpeid)
     if leaves_group and vpe.frame is not None:
-        its.misuse.report("M-18", f"vPE {vpe.vpeid}")
+        if not vpe.frame.settling():
+            its.misuse.report("M-18", f"vPE {vpe.vpeid}")
         vpe.frame.evict()
     return ""
 

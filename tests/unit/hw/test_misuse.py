@@ -42,8 +42,17 @@ CAUSES: dict[str, tuple[Callable[[Rig4], object], str]] = {
     "M-29": (lambda rig: rig.machine.itss[0].write(a.GITS_SGIR, 8, 9 << 32), "GITS0+0x20020 = 0x900000000"),
     "M-30": (lambda rig: rig.post(vmapp(0)), "VMAPP at"),
     "M-35": (lambda rig: rig.post(vunmapp(0)), "VMAPP at 0xc0 of GITS0's queue: 0000000000000129"),
+    "M-27": (lambda rig: twice(rig), "an acknowledge"),
     "ACCESS_SIZE": (lambda rig: rig.machine.itss[0].write(a.GITS_SGIR, 4, 0), "GITS0+0x20020 = 0x4"),
 }
+
+
+def twice(rig: Rig4) -> None:
+    """vLPI V1 is pending directly, and in a list register."""
+    res(rig, 0, 0)
+    rig.pes[0].virt.write_lr(0, V1, True, False, 0xA0, 1, False, 0, False)
+    rig.msi()
+    rig.pes[0].mrs_el1(arch.ICC_IAR1_EL1)
 
 
 def rig_of(code: str, strict: bool) -> Rig4:

@@ -488,3 +488,22 @@ def test_events_of_a_device_are_found_in_its_itt() -> None:
     assert [event for event, _ in its.maps.events(device)] == [0, 3, 17, 31]
     rig.send(of_event(a.DISCARD, 0, 17))
     assert [event for event, _ in its.maps.events(device)] == [0, 3, 31]
+
+
+def test_gicv40_a_narrower_mapping_loses_what_is_beyond(old: Rig4) -> None:
+    old.send(vmapti(0, 9, 0, 0x8000))
+    old.msi(9)
+    old.msi(0)
+    old.send(vmapp40(0, bits=15))
+    assert old.machine.vpes.by_key[VPT].pending == {V1}
+    resident40(old, 0)
+    assert old.take() == [V1]
+
+
+def test_a_vpe_that_is_leaving_may_be_unmapped() -> None:
+    rig = Rig4(v4=V4Config(t_settle=5))
+    rig.send(vmapp(0))
+    rig.res()
+    rig.nres(1, 0)
+    rig.send(vunmapp(0))
+    assert (rig.codes(), rig.vpendbaser() >> 60 & 1, rig.machine.vpes.by_key) == ([], 0, {})
