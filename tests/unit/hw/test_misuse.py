@@ -8,7 +8,26 @@ import pytest
 from hw import GicMisuse, GicVersion, ItsConfig, V4Config, arch
 from hw import arch4 as a
 from hw.misuse import MAX_RECORDS, MISUSES, WARNINGS
-from tests.unit.hw.rig4 import DB, V1, VALID, Rig4, mapd, of_vpe, vmapp, vmapti, vsgi, vunmapp
+from tests.unit.hw.rig4 import (
+    DB,
+    V1,
+    VALID,
+    Rig4,
+    Words,
+    mapc,
+    mapd,
+    mapti,
+    movi,
+    of_event,
+    of_vpe,
+    vmapp,
+    vmapp40,
+    vmapti,
+    vmovi,
+    vmovp,
+    vsgi,
+    vunmapp,
+)
 
 
 def res(rig: Rig4, n: int, vpeid: int) -> None:
@@ -167,6 +186,34 @@ def word(rng: random.Random) -> int:
     return base | rng.choice((0, VALID)) | rng.randrange(3) << 32 | rng.choice((0, 0, 1, 14, 15))
 
 
+def careless(rig: Rig4, rng: random.Random) -> Words:
+    """A command that is well formed, and may be wrong by what has happened before."""
+    small = rng.randrange
+    dev, event, vpe, rd = small(2), small(4), small(3), small(2)
+    vintid = 8192 + small(4)
+    doorbell = rng.choice((1023, 9100, 9000 + vpe))
+    old = rig.v4 is not None and not rig.v4.v41
+    mapping = vmapp40(vpe, rd, 14 + small(3)) if old else vmapp(vpe, rd, small(4) << 8, 14 + small(3))
+    return rng.choice(
+        (
+            mapd(dev, 1 + small(5), valid=small(5) > 0),
+            mapc(small(3), rd, small(4) > 0),
+            mapti(dev, event, vintid, small(3)),
+            movi(dev, event, small(3)),
+            of_event(rng.choice((a.INT, a.INT, a.CLEAR, a.INV, a.DISCARD)), dev, event),
+            mapping,
+            mapping,
+            vunmapp(vpe, small(2) << 8),
+            vmapti(dev, event, vpe, vintid, doorbell),
+            vmapti(dev, event, vpe, vintid, doorbell),
+            vmovi(dev, event, vpe, doorbell, small(2) > 0),
+            vmovp(vpe, rd, rng.choice((None, 9000 + small(3))), small(3), small(4)),
+            vsgi(vpe, small(16), small(2), small(2), small(16) << 4, small(2)),
+            of_vpe(rng.choice((a.VSYNC, a.VINVALL, a.INVDB)), vpe),
+        )
+    )
+
+
 def garbage(rig: Rig4, rng: random.Random) -> None:
     """One thing that software might do wrong."""
     n = rng.randrange(2)
@@ -174,7 +221,8 @@ def garbage(rig: Rig4, rng: random.Random) -> None:
     kind = rng.randrange(10)
     if kind < 4:
         at = its.cwriter
-        for k, value in enumerate((word(rng) & ~0xFF | rng.choice(COMMANDS), word(rng), word(rng), word(rng))):
+        words = (word(rng) & ~0xFF | rng.choice(COMMANDS), word(rng), word(rng), word(rng))
+        for k, value in enumerate(careless(rig, rng) if rng.random() < 0.7 else words):
             rig.memory.store((its.cbaser & a.PA_4K) % (1 << 30) + at + 8 * k, 8, value)
         its.write(a.GITS_CWRITER, 8, (at + 32) % its.queue_size | rng.randrange(2))
     elif kind == 4:
