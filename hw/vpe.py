@@ -118,6 +118,12 @@ class Vpe:
             self.frame.reconsider()
         return True
 
+    def clear_all(self, vintids: set[int]) -> None:
+        """None of `vintids` is pending any more: as clear() of each, in one go."""
+        if not self.pending.isdisjoint(vintids):
+            self.pending -= vintids
+            self.rebuild()
+
     def acknowledge(self, rank: int, groups: int) -> int:
         """The guest took the interrupt of that rank, the best of its group; the best of `groups` then, or -1."""
         taken = heappop(self.ready1 if rank & 1 else self.ready0)

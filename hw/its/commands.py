@@ -125,8 +125,7 @@ def _clear(its: ItsCore, ite: Ite) -> None:
 
 
 def _discard(its: ItsCore, device: Device, eventid: int, ite: Ite) -> None:
-    """Unmap an event, and forget that its interrupt is pending."""
-    _clear(its, ite)
+    """Unmap an event, whose interrupt is no longer pending."""
     its.maps.drop_event(device, eventid)
     if ite.virtual:
         count_target(its, ite.where, -1)
@@ -151,8 +150,17 @@ class _Mapd(Command):
             events = maps.events(device)
             if events:
                 its.misuse.report("M-10", f"device {devid:#x} has {len(events)} events")
+            lost: dict[int, set[int]] = {}  # vPEID -> vLPIs
             for eventid, ite in events:
+                if ite.virtual:
+                    lost.setdefault(ite.where, set()).add(ite.intid)
+                else:
+                    _clear(its, ite)
                 _discard(its, device, eventid, ite)
+            for vpeid, vintids in lost.items():
+                vpe = its.vpes.get(vpeid)
+                if vpe is not None:
+                    vpe.clear_all(vintids)
             maps.unmap_device(device, at)
         if valid:
             maps.map_device(devid, at, itt, bits)
@@ -231,6 +239,7 @@ class _Discard(Command):
         ite = None if device is None else its.maps.event(device, eventid)
         if device is None or ite is None:
             return "DISCARD_UNMAPPED_INTERRUPT"
+        _clear(its, ite)
         _discard(its, device, eventid, ite)
         return ""
 

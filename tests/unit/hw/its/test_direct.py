@@ -12,6 +12,7 @@ from tests.unit.hw.rig4 import (
     V1,
     VALID,
     Rig4,
+    mapd,
     of_event,
     of_vpe,
     vmapp,
@@ -666,3 +667,15 @@ def test_m22_m23_queries() -> None:
     assert redist.read(a.GICR_VSGIPENDR, 4) == 0
     rig.pes[2].redist.write(a.GICR_VSGIR, 4, 0)
     assert rig.codes() == ["M-22"]
+
+
+def test_a_device_that_is_unmapped_takes_its_interrupts_along(rig: Rig4) -> None:
+    rig.send(mapd(1), vmapti(1, 0, 0, V1 + 1), vmapti(1, 1, 0, V1 + 2))
+    for vintid in (V1 + 1, V1 + 2):
+        rig.vlpi(0, vintid, 0x43)
+    rig.res()
+    rig.msi(0)
+    rig.msi(0, devid=1)
+    rig.msi(1, devid=1)
+    rig.send(mapd(1, valid=False))
+    assert (rig.codes(), rig.take()) == (["M-10"], [V1])
