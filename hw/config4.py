@@ -89,6 +89,7 @@ class ItsConfig:
     stalls: bool = False  # a command error stalls the queue instead of being skipped
     umsi: bool = False  # unmapped MSIs are reported
     vmovp: bool = True  # VMOVP on one ITS suffices; else every ITS of its list has to see it
+    vmovp_waits: bool = True  # without `vmovp`: CREADR stays on a VMOVP until the last ITS of its list is there
     individual: bool = True  # individual doorbells exist: GICv4.1's nID is 0
     svpet: int = 0  # the vPE table is the redistributors' one: 0 no, 1..3 for those of equal Aff3, Aff3.2, Aff3.2.1
     mpidr: int = 0  # GITS_MPIDR: which redistributors those are

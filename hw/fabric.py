@@ -51,7 +51,7 @@ class Fabric:
         self.cost = Traffic()  # of redistributors; each ITS has its own
         self.doorbells: dict[int, Doorbell] = {}  # by INTID
         self.now = 0  # cycles, see Machine.tick
-        self.random = Random(phys.cache_seed)
+        self.random = Random(phys.cache_seed) if phys.cache is CacheMode.RANDOM else None
         self.trace: Tracer | None = None
         memory.owner = self.owned
 
@@ -62,7 +62,7 @@ class Fabric:
 
     def forgets(self) -> bool:
         """Whether to read a cached configuration byte again, at this evaluation."""
-        return self.phys.cache is CacheMode.NONE or (self.volatile and self.random.random() < 0.5)
+        return self.phys.cache is CacheMode.NONE or (self.random is not None and self.random.random() < 0.5)
 
     def add_doorbell(self, intid: int, byte: int) -> None:
         """A vPE is mapped with that default doorbell."""

@@ -1,9 +1,12 @@
 """VMOVP: a vPE moves to another redistributor; ITSs that each keep their own view of it move it together.
 
 Room:    above frame and vpes; commands has the table.
-Owns:    the VMOVPs that wait until every ITS of their list has reached them.
+Owns:    the VMOVPs that every ITS of their list has to reach before they take effect.
 Never:   waits for ever unnoticed: an order of commands that cannot end is misuse, and is ended.
-Holds:   its.waiting  <=>  its command is in `moves`, and not all of its list have arrived.
+Holds:   its.waiting  =>  its command is in `moves`, and not all of its list have arrived.
+
+Whether CREADR stays on the command meanwhile is the implementation's choice, ItsConfig.vmovp_waits.  A hypervisor that
+waits for each ITS before it tells the next, as Linux does, needs one where it does not.
 
 Source: IHI 0069H, VMOVP; GITS_TYPER.VMOVP.
 """
@@ -23,7 +26,7 @@ LIST_MASK: Final = 0xFFFF
 class Move:
     """One VMOVP that several ITSs have to see."""
 
-    __slots__ = ("arrived", "members", "sequence", "words")
+    __slots__ = ("arrived", "members", "order", "sequence", "words")
 
     def __init__(self, sequence: int, members: int, words: Words) -> None:
         """`members`: a bit for each ITS of the list."""
@@ -31,6 +34,7 @@ class Move:
         self.members = members
         self.arrived = 0
         self.words = words
+        self.order: dict[int, int] = {}  # number of an ITS -> when it arrived, see Rendezvous.clock
 
 
 @final
@@ -41,6 +45,7 @@ class Rendezvous:
         """Nobody waits."""
         self.itss: list[ItsCore] = []  # by number
         self.moves: dict[int, Move] = {}  # by sequence number
+        self.clock = 0  # arrivals
 
     def arrive(self, its: ItsCore, words: Words) -> Move | None:
         """An ITS reached a VMOVP; the move, if that was the last one missing."""
@@ -51,44 +56,46 @@ class Rendezvous:
             move = self.moves[sequence] = Move(sequence, members, words)
         elif move.words[1:] != words[1:]:
             its.misuse.report("M-19", f"sequence number {sequence} is in use by another VMOVP")
+        self.clock += 1
         move.arrived |= 1 << its.number
+        move.order[its.number] = self.clock
+        if self._crossed(its, move):
+            self._untangle(its, move)
+            return move
         if move.arrived & move.members == move.members:
             del self.moves[sequence]
             return move
-        its.waiting = True
-        if self._crossed(move):
-            return self._untangle(its)
+        its.waiting = its.config.vmovp_waits
         return None
 
     def abandon(self, its: ItsCore) -> None:
         """An ITS that waits is given another queue."""
         for sequence, move in list(self.moves.items()):
             move.arrived &= ~(1 << its.number)
+            move.order.pop(its.number, None)
             if not move.arrived:
                 del self.moves[sequence]
         its.waiting = False
 
-    def _crossed(self, move: Move) -> bool:
-        """Whether an ITS that is missing waits for a VMOVP for which one that is here is missing."""
+    def _crossed(self, its: ItsCore, move: Move) -> bool:
+        """Whether another move lacks `its`, and an ITS waits there before `move`, or has seen it before `move`."""
         for other in self.moves.values():
-            if other is not move and other.arrived & move.members & ~move.arrived:
-                missing = other.members & ~other.arrived
-                if missing & move.arrived:
+            if other is move or not other.members & ~other.arrived & 1 << its.number:
+                continue
+            for number, when in other.order.items():
+                if move.members >> number & 1 and when < move.order.get(number, self.clock):
                     return True
         return False
 
-    def _untangle(self, its: ItsCore) -> Move | None:
+    def _untangle(self, its: ItsCore, mine: Move) -> None:
         """Commands in different orders would wait for ever: take every VMOVP that waits as complete."""
         pending = list(self.moves.values())
-        numbers = ", ".join(str(move.sequence) for move in pending)
-        its.misuse.report("M-19", f"sequence numbers {numbers} cross")
-        mine = next(move for move in pending if its.waiting and move.arrived >> its.number & 1)
+        its.misuse.report("M-19", f"sequence numbers {', '.join(str(move.sequence) for move in pending)} cross")
         self.moves.clear()
         for move in pending:
             if move is not mine:
                 apply(its, move.words, move.members, self.itss)
                 self._release(move, its)
-        return mine
 
     def complete(self, its: ItsCore, move: Move) -> None:
         """All are there: they switch together, and go on."""

@@ -67,11 +67,11 @@ class DirectWalk:
         self.steps: list[str] = []
         early = self.rng.random() < 0.5
         itss = 1 + self.rng.randrange(2)
-        vmovp_once = self.rng.random() < 0.5
+        vmovp_once, waits = self.rng.random() < 0.5, self.rng.random() < 0.5
         self.rig = Rig4(
             NR_PES,
             V4Config(settles_early=early, writes_back=self.rng.random() < 0.5),
-            [ItsConfig(vmovp=vmovp_once) for _ in range(itss)],
+            [ItsConfig(vmovp=vmovp_once, vmovp_waits=waits) for _ in range(itss)],
         )
         self.itss = range(itss)
         self.sequence = 0

@@ -151,7 +151,10 @@ def test_garbage(version: str, seed: int) -> None:
             settles_early=rng.random() < 0.5,
         )
     )
-    its = [ItsConfig(vmovp=seed % 2 == 0, svpet=rng.choice((0, 1)), stalls=rng.random() < 0.3) for _ in range(2)]
+    its = [
+        ItsConfig(vmovp=seed % 2 == 0, vmovp_waits=seed % 3 > 0, svpet=rng.choice((0, 1)), stalls=rng.random() < 0.3)
+        for _ in range(2)
+    ]
     rig = Rig4(2, v4, its, affinities=(0, 0x100), v3=v4 is None)
     rig.misuse.clear()
     for step in range(600):

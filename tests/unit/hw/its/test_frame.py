@@ -87,6 +87,25 @@ def test_h54_crossing_orders_are_found_and_untangled() -> None:
     assert [vpe.redist.number for vpe in rig.machine.vpes.by_key.values()] == [1, 1]
 
 
+def test_vmovp_may_let_the_queue_go_on() -> None:
+    """As a hypervisor needs that waits for each ITS before it tells the next."""
+    rig = Rig4(its=[ItsConfig(vmovp=False, vmovp_waits=False)] * 2)
+    for vpeid in (0, 1):
+        rig.send(vmapp(vpeid))
+        rig.send(vmapp(vpeid, flags=0), its=1)
+    one, two = vmovp(0, 1, sequence=1, itss=3), vmovp(1, 1, sequence=2, itss=3)
+    vpes = rig.machine.vpes.by_key
+    rig.send(one, of_vpe(a.VSYNC, 0))
+    assert vpes[0].redist.number == 0, "not before the other ITS knows"
+    rig.send(one, of_vpe(a.VSYNC, 0), its=1)
+    assert vpes[0].redist.number == 1
+    rig.send(one, two)
+    assert rig.codes() == []
+    rig.send(two, its=1)
+    assert rig.codes() == ["M-19"]
+    assert vpes[1].redist.number == 1
+
+
 def test_m19_a_list_names_every_its_that_maps_the_vpe() -> None:
     rig = Rig4(its=LISTED)
     rig.send(vmapp(0))
