@@ -38,7 +38,7 @@ class Lpis:
     __slots__ = (
         "_config",
         "_phys",
-        "_volatile",
+        "_rereads",
         "_zeroed",
         "enabled",
         "fabric",
@@ -55,7 +55,7 @@ class Lpis:
         self.fabric = fabric
         self.memory = fabric.memory
         self._phys = fabric.phys
-        self._volatile = fabric.volatile
+        self._rereads = fabric.volatile
         self.enabled = False  # GICR_CTLR.EnableLPIs
         self.propbaser = 0
         self.pendbaser = 0
@@ -185,7 +185,7 @@ class Lpis:
         if doorbell is not None:
             return doorbell.byte
         byte = self._config.get(intid, -1)
-        if byte < 0 or (self._volatile and self.fabric.forgets()):
+        if byte < 0 or (self._rereads and self.fabric.forgets()):
             byte = self._config[intid] = self.table_byte(intid)
         return byte
 
