@@ -16,23 +16,40 @@ A machine with a GICv2 is Machine(cpus=2, gic=V2Config()); its guests use pe.gic
     assert pe.virq() and pe.mrs_el1(arch.ICC_IAR1_EL1) == 40
 """
 
-from hw import arch
-from hw.config import PhysConfig, V2Config, V2Profile, VirtConfig
-from hw.cost import Cost
+from hw import arch, arch4
+from hw.config import CacheMode, GicVersion, PhysConfig, V2Config, V2Profile, VirtConfig
+from hw.config4 import ItsConfig, V4Config
+from hw.cost import Cost, Traffic
+from hw.its import Its, ItsError
 from hw.machine import Machine
 from hw.memory import BusError, Memory
+from hw.misuse import GicMisuse, Misuse, MisuseLog
 from hw.pe import LineWatcher, Pe
+from hw.trace import TraceLog, Tracer
 
 __all__ = [
     "BusError",
+    "CacheMode",
     "Cost",
+    "GicMisuse",
+    "GicVersion",
+    "Its",
+    "ItsConfig",
+    "ItsError",
     "LineWatcher",
     "Machine",
     "Memory",
+    "Misuse",
+    "MisuseLog",
     "Pe",
     "PhysConfig",
+    "TraceLog",
+    "Tracer",
+    "Traffic",
     "V2Config",
     "V2Profile",
+    "V4Config",
     "VirtConfig",
     "arch",
+    "arch4",
 ]

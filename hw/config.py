@@ -30,6 +30,7 @@ from hw.arch import (
     HCR_VGRP0EIE,
     HCR_VGRP1DIE,
     HCR_VGRP1EIE,
+    HCR_VSGIEOICOUNT,
     IAR_MASK,
     VTR_A3V,
     VTR_DVIM,
@@ -72,6 +73,32 @@ class V2Profile(Enum):
     RECORDED = "recorded"
 
 
+class GicVersion(Enum):
+    """What a GIC, or a CPU interface, can do with virtual interrupts beyond list registers.
+
+    V3    Nothing.
+    V4_0  Direct injection of LPIs.
+    V4_1  Direct injection of LPIs and SGIs, default doorbells, residency by vPEID.
+    """
+
+    V3 = "3"
+    V4_0 = "4.0"
+    V4_1 = "4.1"
+
+
+class CacheMode(Enum):
+    """When hardware looks again at a configuration byte in memory that it has used before.
+
+    STICKY  When an invalidation says so, and not before.
+    NONE    At every evaluation.
+    RANDOM  At some evaluations, drawn from a seed.
+    """
+
+    STICKY = "sticky"
+    NONE = "none"
+    RANDOM = "random"
+
+
 @dataclass(frozen=True, slots=True)
 class VirtConfig:
     """The virtual CPU interface of every PE.  The defaults report ICH_VTR_EL2 = 0x90B80003.
@@ -87,7 +114,8 @@ class VirtConfig:
     seis: bool = False  # locally generated SErrors
     a3v: bool = True  # Aff3 in SGI generation
     tds: bool = True  # ICH_HCR_EL2.TDIR exists
-    dvim: bool = False  # ICH_HCR_EL2.DVIM exists (as storage: there is no direct injection here)
+    dvim: bool = False  # ICH_HCR_EL2.DVIM exists; without direct injection it is only storage
+    version: GicVersion | None = None  # the CPU interface tolerates direct injection; None: as its machine's GIC does
     sre_legacy: bool = False  # ICC_SRE_EL1.SRE can be cleared: a GICv2 guest on GICv3
     v2_profile: V2Profile = V2Profile.ARCH  # what such a guest finds
     eoicount_without_drop: bool = False  # EOIR with no active priority still looks for an LR and counts
@@ -143,18 +171,29 @@ class VirtConfig:
     @property
     def hcr_mask(self) -> int:
         """Writable bits of ICH_HCR_EL2."""
-        return HCR_ALWAYS | (HCR_TDIR if self.tds else 0) | (HCR_DVIM if self.dvim else 0)
+        counts = HCR_VSGIEOICOUNT if self.version is GicVersion.V4_1 else 0
+        return HCR_ALWAYS | counts | (HCR_TDIR if self.tds else 0) | (HCR_DVIM if self.dvim else 0)
+
+    @property
+    def direct(self) -> bool:
+        """Whether directly injected interrupts may reach this CPU interface."""
+        return self.version in (GicVersion.V4_0, GicVersion.V4_1)
+
+    @property
+    def id_gic(self) -> int:
+        """ID_AA64PFR0_EL1.GIC: 3 from GICv4.1 on, else 1."""
+        return 3 if self.version is GicVersion.V4_1 else 1
 
     @property
     def vtr(self) -> int:
-        """ICH_VTR_EL2.  nV4 is set: direct injection is not implemented."""
+        """ICH_VTR_EL2.  nV4 says that there must be no direct injection."""
         return (
             (self.pri_bits - 1) << VTR_PRIBITS_SHIFT
             | (self.pre_bits - 1) << VTR_PREBITS_SHIFT
             | (1 if self.id_bits == 24 else 0) << VTR_IDBITS_SHIFT
             | (VTR_SEIS if self.seis else 0)
             | (VTR_A3V if self.a3v else 0)
-            | VTR_NV4
+            | (0 if self.direct else VTR_NV4)
             | (VTR_TDS if self.tds else 0)
             | (VTR_DVIM if self.dvim else 0)
             | (self.n_lr - 1)
@@ -223,6 +262,12 @@ class PhysConfig:
     lpi_id_bits: int = 16  # INTID width of the distributor, GICD_TYPER.IDbits + 1, 14..24
     seis: bool = False  # locally generated SErrors
     a3v: bool = True  # Aff3 in routing and in SGI generation
+    direct_lpi: bool = True  # GICR_SETLPIR and its kin exist
+    ces: bool = True  # GICR_CTLR.EnableLPIs can be cleared again
+    coherent: bool = True  # table accesses may be shareable; else GICR_*BASER.Shareability reads as zero
+    cache: CacheMode = CacheMode.STICKY  # of LPI configuration bytes, virtual ones too
+    cache_seed: int = 0  # for CacheMode.RANDOM
+    redist_base: int = 0x2F10_0000  # where RD_base of the first PE is, for an ITS with GITS_TYPER.PTA
 
     def __post_init__(self) -> None:
         """Check every parameter; ValueError names the one that does not fit."""

@@ -32,6 +32,22 @@ COUNTERS: Final = (
     "icc_writes",
     "mmio_reads",
     "mmio_writes",
+    "direct_acks",
+    "doorbells",
+    "residencies",
+)
+
+TRAFFIC: Final = (
+    "msis",
+    "vsgis",
+    "dropped",
+    "commands",
+    "errors",
+    "syncs",
+    "table_reads",
+    "table_writes",
+    "default_doorbells",
+    "individual_doorbells",
 )
 
 
@@ -66,6 +82,9 @@ class Cost:
         self.icc_writes = 0
         self.mmio_reads = 0  # physical GICD and GICR
         self.mmio_writes = 0
+        self.direct_acks = 0  # directly injected interrupts that the guest acknowledged: no exit, no list register
+        self.doorbells = 0  # physical LPIs that announced an interrupt for a vPE which is not resident
+        self.residencies = 0  # vPEs made resident here
 
     @property
     def exits_host(self) -> int:
@@ -98,3 +117,34 @@ class Cost:
     def total(self) -> int:
         """All register and MMIO accesses; entries and exits are not accesses."""
         return sum(count for name, count in self.as_dict().items() if name.endswith(("_reads", "_writes")))
+
+
+@final
+class Traffic:
+    """Counters of one ITS, or of all the redistributors: what the GIC does by itself."""
+
+    __slots__ = (*TRAFFIC, "by_command")
+
+    def __init__(self) -> None:
+        """Start every counter at zero."""
+        self.msis = 0  # writes of GITS_TRANSLATER
+        self.vsgis = 0  # writes of GITS_SGIR
+        self.dropped = 0  # of those, to nothing that is mapped
+        self.commands = 0
+        self.errors = 0  # of those, in error
+        self.syncs = 0  # of those, SYNC and VSYNC
+        self.table_reads = 0  # accesses to tables in memory, configuration and pending tables among them
+        self.table_writes = 0
+        self.default_doorbells = 0
+        self.individual_doorbells = 0
+        self.by_command: dict[int, int] = {}  # command number -> how many
+
+    def as_dict(self) -> dict[str, int]:
+        """Every count by name, without those of single commands."""
+        return {name: getattr(self, name) for name in TRAFFIC}
+
+    def reset(self) -> None:
+        """Start every counter at zero again."""
+        self.by_command.clear()
+        for name in TRAFFIC:
+            setattr(self, name, 0)

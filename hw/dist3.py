@@ -33,7 +33,9 @@ from hw.arch import (
     IIDR_ARM,
     IROUTER_IRM,
 )
+from hw.arch4 import GICD_TYPER2, GICD_TYPER2_NASSGICAP, GICD_TYPER2_VIL, GICD_TYPER_DVIS
 from hw.config import PhysConfig
+from hw.config4 import V4Config
 from hw.dist import Distributor
 from hw.physirq import ROUTE_ANY, W32, W64, PhysIrq, merge, part
 
@@ -45,9 +47,10 @@ ENABLES_SECURE: Final = ENABLES_ONE_STATE | GICD_CTLR_ENABLE_GRP1S
 class DistributorV3(Distributor):
     """The distributor of a machine with a GICv3."""
 
-    def __init__(self, config: PhysConfig) -> None:
+    def __init__(self, config: PhysConfig, v4: V4Config | None = None) -> None:
         """Reset state: every group disabled, every SPI idle and routed to 0.0.0.0."""
         super().__init__(config)
+        self.v4 = v4
         self.e1nwf = False  # storage: 1-of-N never wakes a PE here
 
     def read(self, offset: int, size: int, secure: bool = False) -> int:
@@ -60,6 +63,8 @@ class DistributorV3(Distributor):
                 return self.typer()
             if offset == GICD_IIDR:
                 return IIDR_ARM
+            if offset == GICD_TYPER2:
+                return self.typer2()
         irq = self._routed(offset, size)
         if irq is not None:
             return 0 if self.hidden(irq, secure) else part(irouter(irq), offset % W64, size)
@@ -95,7 +100,16 @@ class DistributorV3(Distributor):
             | (self.config.lpi_id_bits - 1) << GICD_TYPER_IDBITS_SHIFT
             | (GICD_TYPER_A3V if self.config.a3v else 0)
             | GICD_TYPER_RSS
+            | (GICD_TYPER_DVIS if self.v4 is not None else 0)
         )
+
+    def typer2(self) -> int:
+        """GICD_TYPER2: the width of vPEIDs, if it is not 16; whether SGIs can be without active state."""
+        v4 = self.v4
+        if v4 is None or not v4.v41:
+            return 0
+        width = GICD_TYPER2_VIL | (v4.vpeid_bits - 1) if v4.vpeid_bits != 16 else 0
+        return width | (GICD_TYPER2_NASSGICAP if v4.has_vsgi else 0)
 
     def _write_ctlr(self, value: int, secure: bool) -> None:
         """DS is fixed by the configuration, ARE by this model: neither can be written."""

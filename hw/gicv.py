@@ -93,7 +93,7 @@ class Gicv(CpuInterface2):
         if active and vintid < FIRST_SPECIAL:
             icv.ap1 = active & (active - 1)
             if not (icv.veoim or self._deactivate(vintid)):
-                icv.count_eoi()
+                icv.count_eoi(vintid)
 
     def aeoir(self, value: int) -> None:
         """GICV_AEOIR: as EOIR."""
@@ -105,7 +105,7 @@ class Gicv(CpuInterface2):
         icv.cost.icv_writes += 1
         vintid = value & IAR_INTID_MASK
         if icv.veoim and vintid < FIRST_SPECIAL and not self._deactivate(vintid):
-            icv.count_eoi()
+            icv.count_eoi(vintid)
 
     def _deactivate(self, vintid: int) -> bool:
         """Deactivate the first active LR of that INTID; False if there is none."""

@@ -7,7 +7,7 @@ Holds:   at most one of vIRQ and vFIQ is asserted, because only one candidate is
          an acknowledge sets exactly one active priority, which becomes the running priority.
 
 The lines are computed when asked for: nothing has to be told that an LR or a register changed.
-Directly injected interrupts (GICv4) and non-maskable ones (FEAT_GICv3_NMI) are not modelled.
+Directly injected interrupts are direct's, which adds to this; non-maskable ones (FEAT_GICv3_NMI) are not modelled.
 Source: IHI 0069H, ICV_*_EL1; DDI 0601.
 """
 
@@ -161,7 +161,7 @@ class Icv(Ich):
                         self.deactivate_physical(lr.pintid)
                 return
         if vintid < FIRST_LPI and (self._count_eoir_mode1 or not self.veoim):
-            self.count_eoi()
+            self.count_eoi(vintid)
 
     def _drop(self, ap0: int, ap1: int) -> int:
         """Clear the most urgent active priority of both groups; return its bit.  `ap0` is not zero."""
@@ -185,7 +185,7 @@ class Icv(Ich):
                 if lr.hw:
                     self.deactivate_physical(lr.pintid)
                 return
-        self.count_eoi()
+        self.count_eoi(vintid)
 
     def deactivate_physical(self, pintid: int) -> None:
         """Pass on the deactivation of an LR with HW=1; not an access."""
@@ -193,8 +193,8 @@ class Icv(Ich):
         if port is not None and pintid < FIRST_SPECIAL and self.config.hw_deactivation:
             port.deactivate(pintid)
 
-    def count_eoi(self) -> None:
-        """A deactivation that no LR could take: ICH_HCR_EL2.EOIcount, which wraps; not an access."""
+    def count_eoi(self, vintid: int) -> None:
+        """A deactivation of `vintid` that no LR could take: ICH_HCR_EL2.EOIcount, which wraps; not an access."""
         self.eoicount = self.eoicount + 1 & HCR_EOICOUNT_MAX
 
     # The other registers

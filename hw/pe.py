@@ -108,6 +108,9 @@ class Pe(Routing):
         """Write a system register at EL3, which exists with two security states."""
         return UNDEFINED
 
+    def entering(self, context: int) -> None:
+        """The hypervisor enters a guest, with its ICH_* state loaded; see DirectIcv.entering."""
+
     # The registers of this PE's SGIs and PPIs: GICD_* of a GICv2, GICR_* of a GICv3
 
     def read_private(self, offset: int) -> int:

@@ -26,18 +26,21 @@ from hw.arch import (
 )
 from hw.config import V2Profile, VirtConfig
 from hw.cost import Cost
+from hw.direct import DirectIcv
 from hw.dist3 import DistributorV3
+from hw.fabric import Fabric
 from hw.gicv import Gicv, RecordedGicv
 from hw.icc import Icc
 from hw.iccregs import READ, WRITE, read_icc, write_icc
 from hw.ich import PhysicalDeactivator
 from hw.ichregs import ICH_REGISTERS
 from hw.icv import Icv
-from hw.memory import Memory
 from hw.pe import Pe
 from hw.recorded import RecordedIcv
 from hw.redist import Redistributor
+from hw.redist4 import RedistributorV4
 from hw.routing import SRE_EL1_VALUE, TO_PHYSICAL, TO_VIRTUAL
+from hw.vpes import Vpes
 
 IIDR_GICV3: Final = 3 << 16 | IIDR_ARM  # GICV_IIDR: architecture version 3
 
@@ -46,17 +49,33 @@ IIDR_GICV3: Final = 3 << 16 | IIDR_ARM  # GICV_IIDR: architecture version 3
 class PeV3(Pe):
     """A PE with redistributor `redist` and physical CPU interface `phys`."""
 
-    def __init__(self, index: int, aff: int, dist: DistributorV3, config: VirtConfig, memory: Memory) -> None:
-        """Reset state."""
+    def __init__(
+        self, index: int, aff: int, dist: DistributorV3, config: VirtConfig, fabric: Fabric, vpes: Vpes
+    ) -> None:
+        """Reset state.  With GICv4 the redistributor has a VLPI frame, whatever the CPU interface tolerates."""
         cost = Cost()
         recorded = config.v2_profile is V2Profile.RECORDED
-        virt = RecordedIcv(config, cost) if recorded else Icv(config, cost)
-        redist = Redistributor(index, aff, dist, virt, memory, cost)
+        virt: Icv
+        if config.direct:
+            virt = DirectIcv(config, cost, fabric.misuse)
+            vpes.owners.append(virt.owners)
+        else:
+            virt = RecordedIcv(config, cost) if recorded else Icv(config, cost)
+        redist: Redistributor
+        if fabric.v4 is None:
+            redist = Redistributor(index, aff, dist, virt, fabric, cost)
+        else:
+            redist = RedistributorV4(index, aff, dist, virt, fabric, cost, vpes)
         gicv = (RecordedGicv if recorded else Gicv)(virt, IIDR_GICV3) if config.sre_legacy else None
         super().__init__(index, aff, dist, redist, virt, gicv, SRE_EL1_VALUE)
         self.redist = redist
         self.phys = Icc(redist, dist, cost)
         virt.deactivate_port = _Forwarded(self.phys)
+
+    def entering(self, context: int) -> None:
+        """The hypervisor enters a guest whose ICH_* state it calls `context`; see DirectIcv.entering."""
+        if isinstance(self.virt, DirectIcv):
+            self.virt.entering(context)
 
     # Accesses at EL1: the guest's, when HCR_EL2 says so
 

@@ -6,7 +6,8 @@ Never:   has an active state: acknowledging an LPI forgets it.
 Holds:   while enabled, n in pending  <=>  bit n of the pending table is set.  Checked by check().
 
 The configuration byte of a pending LPI is cached when it is first looked at and kept until it is
-invalidated: software that forgets INV sees the old priority, as it may on hardware.
+invalidated: software that forgets INV sees the old priority, as it may on hardware (CacheMode has others).
+A default doorbell's byte is the fabric's: no INV reaches it, only INVDB.
 
 Source: IHI 0069H, LPI Configuration and Pending tables, GICR_PROPBASER, GICR_PENDBASER.
 """
@@ -26,20 +27,35 @@ from hw.arch import (
     PROPBASER_IDBITS_MASK,
     PROPBASER_MASK,
 )
-from hw.config import PhysConfig
-from hw.memory import Memory
+from hw.arch4 import BASER_SHAREABILITY
+from hw.fabric import Fabric
 
 
 @final
 class Lpis:
     """Two states for each LPI, inactive and pending; all are Non-secure Group 1."""
 
-    __slots__ = ("_config", "_phys", "_zeroed", "enabled", "memory", "pendbaser", "pending", "propbaser")
+    __slots__ = (
+        "_config",
+        "_phys",
+        "_rereads",
+        "_zeroed",
+        "enabled",
+        "fabric",
+        "memory",
+        "number",
+        "pendbaser",
+        "pending",
+        "propbaser",
+    )
 
-    def __init__(self, memory: Memory, config: PhysConfig) -> None:
-        """LPIs disabled, no tables."""
-        self.memory = memory
-        self._phys = config
+    def __init__(self, fabric: Fabric, number: int) -> None:
+        """LPIs disabled, no tables; `number` is the redistributor's."""
+        self.number = number
+        self.fabric = fabric
+        self.memory = fabric.memory
+        self._phys = fabric.phys
+        self._rereads = fabric.volatile
         self.enabled = False  # GICR_CTLR.EnableLPIs
         self.propbaser = 0
         self.pendbaser = 0
@@ -54,23 +70,25 @@ class Lpis:
 
     def write_propbaser(self, value: int) -> None:
         """Write GICR_PROPBASER; ignored while LPIs are enabled (UNPREDICTABLE)."""
-        if not self.enabled:
-            self.propbaser = value & PROPBASER_MASK
+        if self._may_write():
+            self.propbaser = value & PROPBASER_MASK & self._attributes
 
     def write_pendbaser(self, value: int) -> None:
         """Write GICR_PENDBASER; ignored while LPIs are enabled (UNPREDICTABLE).  PTZ reads as zero."""
-        if not self.enabled:
-            self.pendbaser = value & PENDBASER_MASK
+        if self._may_write():
+            self.pendbaser = value & PENDBASER_MASK & self._attributes
             self._zeroed = value & PENDBASER_PTZ != 0
 
     def enable(self, on: bool) -> None:
-        """Write GICR_CTLR.EnableLPIs: take up the pending table, or leave it to software again."""
+        """Write GICR_CTLR.EnableLPIs: take up the pending table, or leave it to software again, if that can be."""
         if on and not self.enabled:
             self.enabled = True
-            if not self._zeroed:
+            if self._zeroed:
+                self._expect_zeroes()
+            else:
                 self._load()
             self._zeroed = False  # the promise was about the table as it was now
-        elif not on:
+        elif not on and self._phys.ces:
             self.enabled = False
             self.pending.clear()  # the table has held every bit all along
             self._config.clear()
@@ -80,19 +98,38 @@ class Lpis:
         if self.enabled and self.exists(intid):
             self.pending.add(intid)
             self._store(intid)
+            if self.fabric.trace is not None:
+                self.fabric.trace.event("lpi_pend", self.number, intid)
 
     def clear_pending(self, intid: int) -> None:
         """GICR_CLRLPIR, the ITS's CLEAR, or an acknowledge.  Nothing if it is not pending."""
         if intid in self.pending:
             self.pending.discard(intid)
             self._store(intid)
+            if self.fabric.trace is not None:
+                self.fabric.trace.event("lpi_clear", self.number, intid)
+
+    def move(self, intid: int, to: "Lpis") -> None:
+        """The ITS's MOVI: if `intid` is pending here, it is pending there instead."""
+        if intid in self.pending and to is not self:
+            self.clear_pending(intid)
+            to.set_pending(intid)
+
+    def move_all(self, to: "Lpis") -> None:
+        """The ITS's MOVALL."""
+        for intid in sorted(self.pending):
+            self.move(intid, to)
 
     def invalidate(self, intid: int) -> None:
-        """GICR_INVLPIR, or the ITS's INV: look at the configuration of `intid` again."""
-        self._config.pop(intid, None)
+        """GICR_INVLPIR, or the ITS's INV: look at the configuration of `intid` again, unless only INVDB may."""
+        doorbell = self.fabric.doorbells.get(intid)
+        if doorbell is None:
+            self._config.pop(intid, None)
+        elif doorbell.byte != self.table_byte(intid):
+            self.fabric.misuse.report("M-28", f"LPI {intid}")
 
     def invalidate_all(self) -> None:
-        """GICR_INVALLR, or the ITS's INVALL."""
+        """GICR_INVALLR, or the ITS's INVALL: all but default doorbells."""
         self._config.clear()
 
     def best(self) -> int:
@@ -119,18 +156,37 @@ class Lpis:
         for intid in self.pending:
             at = self._table + (intid >> 3)
             if self.memory.contains(at, 1):
-                assert self.memory.read(at, 1) >> (intid & 7) & 1, f"LPI {intid} is not in the pending table"
+                assert self.memory.load(at, 1) >> (intid & 7) & 1, f"LPI {intid} is not in the pending table"
+
+    def table_byte(self, intid: int) -> int:
+        """The configuration byte of `intid` in memory; where the table is not memory it is 0, disabled."""
+        at = (self.propbaser & PROPBASER_ADDRESS_MASK) + intid - FIRST_LPI
+        self.fabric.cost.table_reads += 1
+        return self.memory.load(at, 1) if intid >= FIRST_LPI and self.memory.contains(at, 1) else 0
 
     @property
     def _table(self) -> int:
         return self.pendbaser & PENDBASER_ADDRESS_MASK
 
+    @property
+    def _attributes(self) -> int:
+        """What of a base register can be set."""
+        return -1 if self._phys.coherent else ~BASER_SHAREABILITY
+
+    def _may_write(self) -> bool:
+        """Whether the base registers can be written: not while they are in use."""
+        if self.enabled:
+            self.fabric.misuse.report("M-06")
+        return not self.enabled
+
     def _byte(self, intid: int) -> int:
-        """The configuration byte of `intid`; where the table is not memory it is 0, disabled."""
+        """The configuration byte of `intid`, cached."""
+        doorbell = self.fabric.doorbells.get(intid)
+        if doorbell is not None:
+            return doorbell.byte
         byte = self._config.get(intid, -1)
-        if byte < 0:
-            at = (self.propbaser & PROPBASER_ADDRESS_MASK) + intid - FIRST_LPI
-            byte = self._config[intid] = self.memory.read(at, 1) if self.memory.contains(at, 1) else 0
+        if byte < 0 or (self._rereads and self.fabric.forgets()):
+            byte = self._config[intid] = self.table_byte(intid)
         return byte
 
     def _store(self, intid: int) -> None:
@@ -138,17 +194,30 @@ class Lpis:
         at = self._table + (intid >> 3)
         if self.memory.contains(at, 1):
             bit = 1 << (intid & 7)
-            byte = self.memory.read(at, 1)
-            self.memory.write(at, 1, byte | bit if intid in self.pending else byte & ~bit)
+            byte = self.memory.load(at, 1)
+            self.memory.store(at, 1, byte | bit if intid in self.pending else byte & ~bit)
+            self.fabric.cost.table_writes += 1
 
-    def _load(self) -> None:
-        """Read every pending bit from the table; a table that is not all memory counts as zero."""
+    def _extent(self) -> tuple[int, int]:
+        """Where the LPIs' part of the pending table starts, and its length; 0 if it is not all memory."""
         bits = min((self.propbaser & PROPBASER_IDBITS_MASK) + 1, self._phys.lpi_id_bits)
         length = (1 << bits) // 8 - PENDING_TABLE_SCRATCH
         start = self._table + PENDING_TABLE_SCRATCH
-        if length <= 0 or not self.memory.contains(start, length):
-            return
-        for n, byte in enumerate(self.memory.read_bytes(start, length)):
-            if byte:
-                first = FIRST_LPI + 8 * n
-                self.pending.update(first + bit for bit in range(8) if byte >> bit & 1)
+        return start, length if length > 0 and self.memory.contains(start, length) else 0
+
+    def _load(self) -> None:
+        """Read every pending bit from the table; a table that is not all memory counts as zero."""
+        start, length = self._extent()
+        for at, data in self.memory.nonzero(start, length) if length else ():
+            self.fabric.cost.table_reads += 1
+            for n, byte in enumerate(data, at - start):
+                if byte:
+                    first = FIRST_LPI + 8 * n
+                    self.pending.update(first + bit for bit in range(8) if byte >> bit & 1)
+
+    def _expect_zeroes(self) -> None:
+        """PTZ was set: nothing is read, so LPIs that were pending in the table are lost."""
+        start, length = self._extent()
+        lost = self.memory.ones(start, length) if length else 0
+        if lost:
+            self.fabric.misuse.report("M-05", f"GICR_PENDBASER.PTZ loses {lost} pending LPIs")

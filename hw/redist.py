@@ -11,8 +11,6 @@ wrong width or alignment.  The PE is awake after reset, as firmware leaves it.
 Source: IHI 0069H, GICR_*.
 """
 
-from typing import final
-
 from hw.arch import (
     GICR_CLRLPIR,
     GICR_CTLR,
@@ -39,8 +37,8 @@ from hw.arch import (
 )
 from hw.cost import Cost
 from hw.dist import Distributor
+from hw.fabric import Fabric
 from hw.ich import Ich
-from hw.memory import Memory
 from hw.physirq import GROUP1_NS, W32, W64, merge, part
 from hw.plpi import Lpis
 from hw.private import Private
@@ -48,14 +46,16 @@ from hw.private import Private
 NO_VALUE = -1  # no register there
 
 
-@final
 class Redistributor(Private):
     """The redistributor of the PE with packed affinity `aff`, the `number`th of the machine."""
 
-    def __init__(self, number: int, aff: int, dist: Distributor, virt: Ich, memory: Memory, cost: Cost) -> None:
+    def __init__(self, number: int, aff: int, dist: Distributor, virt: Ich, fabric: Fabric, cost: Cost) -> None:
         """Reset state.  `virt` drives the maintenance interrupt; `cost` counts the MMIO accesses."""
         super().__init__(number, aff, dist, virt, cost)
-        self.lpis = Lpis(memory, dist.config)
+        self.fabric = fabric
+        self.name = f"GICR{number}"
+        self.lpis = Lpis(fabric, number)
+        self.group: list[Redistributor] = [self]  # those of equal CommonLPIAff, which share tables
         self.last = False  # GICR_TYPER.Last: no further redistributor follows
         self.asleep = False  # GICR_WAKER.ProcessorSleep: nothing is forwarded to the PE
 
@@ -96,7 +96,11 @@ class Redistributor(Private):
         if offset >= GICR_SGI_BASE:
             self.write_irqs(offset - GICR_SGI_BASE, size, value, secure)
         elif size in (W32, W64) and offset % size == 0:
+            self.fabric.misuse.doing(self.name, offset, value)
             self._write_rd(offset, size, value, secure)
+            self.dist.notify()
+            self.fabric.misuse.done()
+            return
         self.dist.notify()
 
     def read_word(self, offset: int) -> int:
@@ -110,7 +114,8 @@ class Redistributor(Private):
     def _word(self, offset: int, secure: bool) -> int:
         """The 32-bit register at `offset` of RD_base, or NO_VALUE."""
         if offset == GICR_CTLR:
-            return GICR_CTLR_CES | GICR_CTLR_IR | (GICR_CTLR_ENABLE_LPIS if self.lpis.enabled else 0)
+            ces = GICR_CTLR_CES if self.fabric.phys.ces else 0
+            return ces | GICR_CTLR_IR | (GICR_CTLR_ENABLE_LPIS if self.lpis.enabled else 0)
         if offset == GICR_IIDR:
             return IIDR_ARM
         if offset == GICR_WAKER:
@@ -134,18 +139,38 @@ class Redistributor(Private):
             lpis.write_propbaser(merge(lpis.propbaser, at, size, value))
         elif register == GICR_PENDBASER:
             lpis.write_pendbaser(merge(lpis.pendbaser, at, size, value))
-        elif offset == GICR_SETLPIR:
-            lpis.set_pending(value & 0xFFFF_FFFF)
-        elif offset == GICR_CLRLPIR:
-            lpis.clear_pending(value & 0xFFFF_FFFF)
         elif offset == GICR_INVLPIR:
-            lpis.invalidate(value & 0xFFFF_FFFF)
+            self.invalidate(value)
         elif offset == GICR_INVALLR:
-            lpis.invalidate_all()
+            self.invalidate_all(value)
+        elif offset in (GICR_SETLPIR, GICR_CLRLPIR):
+            if self.fabric.phys.direct_lpi:
+                (lpis.set_pending if offset == GICR_SETLPIR else lpis.clear_pending)(value & 0xFFFF_FFFF)
         elif size == W32 and offset == GICR_CTLR:
-            lpis.enable(value & GICR_CTLR_ENABLE_LPIS != 0)
+            self.enable_lpis(value & GICR_CTLR_ENABLE_LPIS != 0)
         elif size == W32 and offset == GICR_WAKER and self._owns_waker(secure):
-            self.asleep = value & WAKER_PROCESSOR_SLEEP != 0
+            self.sleep(value & WAKER_PROCESSOR_SLEEP != 0)
+
+    def invalidate(self, value: int) -> None:
+        """Write GICR_INVLPIR."""
+        self.lpis.invalidate(value & 0xFFFF_FFFF)
+
+    def invalidate_all(self, value: int) -> None:
+        """Write GICR_INVALLR."""
+        self.lpis.invalidate_all()
+
+    def enable_lpis(self, on: bool) -> None:
+        """Write GICR_CTLR.EnableLPIs.  All that share tables have to name one configuration table."""
+        if on and not self.lpis.enabled:
+            for peer in self.group:
+                if peer.lpis.enabled and peer.lpis.propbaser != self.lpis.propbaser:
+                    self.fabric.misuse.report("M-16", f"{peer.name} has {peer.lpis.propbaser:#x}")
+                    break
+        self.lpis.enable(on)
+
+    def sleep(self, asleep: bool) -> None:
+        """Write GICR_WAKER.ProcessorSleep."""
+        self.asleep = asleep
 
     def _owns_waker(self, secure: bool) -> bool:
         """GICR_WAKER is RAZ/WI to Non-secure accesses when there are two security states."""
@@ -157,7 +182,7 @@ class Redistributor(Private):
             self.aff << GICR_TYPER_AFF_SHIFT
             | self.number << GICR_TYPER_PROCESSOR_SHIFT
             | (GICR_TYPER_LAST if self.last else 0)
-            | GICR_TYPER_DIRECT_LPI
+            | (GICR_TYPER_DIRECT_LPI if self.fabric.phys.direct_lpi else 0)
             | GICR_TYPER_PLPIS
         )
 

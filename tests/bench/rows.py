@@ -1,7 +1,7 @@
 """The questions asked of performance and the answers wanted: one table, read by the harness and by people.
 
-Room:    data only.  The workloads are in test_rows.py, test_rows_v2.py and test_rows_its.py: one test for each row,
-         named test_<row id>.
+Room:    data only.  The workloads are in test_rows.py, test_rows_v2.py, test_rows_its.py and test_rows_direct.py:
+         one test for each row, named test_<row id>.
 """
 
 from dataclasses import dataclass, replace
@@ -86,4 +86,11 @@ _ITS: Final[dict[str, Row]] = {
     "bytes_per_lpi": Row(0.5, None, Scale.KB),
     "bytes_per_lpi_one_event_a_device": Row(0.9, None, Scale.KB),
 }
-ROWS: Final[dict[str, Row]] = _OWN | _GICV3 | _GICV2 | _ITS
+
+# Direct injection by GICv4.1 hardware, from the event to the guest's EOI; no hypervisor takes part.
+_DIRECT: Final[dict[str, Row]] = {
+    "direct_vlpi": Row(120, None),
+    "direct_vsgi": Row(120, None),
+    "residency_64_pending": Row(400, None),
+}
+ROWS: Final[dict[str, Row]] = _OWN | _GICV3 | _GICV2 | _ITS | _DIRECT
