@@ -4,9 +4,12 @@ Room:    beside the machine.
 Never:   decides anything.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Final
 
+from vmm.devices.device import Json
+from vmm.devices.saved import Saved
 from vmm.layout import (
     GICC_BASE,
     GICD_BASE,
@@ -19,7 +22,7 @@ from vmm.layout import (
 )
 
 _FIRST_PPI, _FIRST_SPI, _FIRST_SPECIAL, _FIRST_LPI = 16, 32, 1020, 8192
-
+_MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 _SHIFT: Final = 16
 _FRAMES: Final = (
     ("GICD", GICD_BASE, GICD_BASE + 0x1_0000),
@@ -86,3 +89,22 @@ class Counts:
             self.delayed += 1
             self.delay += ticks
             self.longest_delay = max(self.longest_delay, ticks)
+
+    def save(self) -> dict[str, Json]:
+        """Return every counter by name."""
+        return {name: dict(value) if isinstance(value, dict) else value for name, value in self._counters().items()}
+
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Take back what `save` returned.  Errors: ConfigError, and nothing changed."""
+        saved = Saved("the counters", state)
+        accesses = Saved("the counters of accesses", saved.members("frames"))
+        frames = {name: accesses.number(name, _MASK64) for name in self.frames}
+        accesses.finish()
+        numbers = {name: saved.number(name, _MASK64) for name in self._counters() if name != "frames"}
+        saved.finish()
+        self.frames = frames
+        for name, value in numbers.items():
+            setattr(self, name, value)
+
+    def _counters(self) -> dict[str, int | dict[str, int]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -5,10 +5,18 @@ Never:   decides anything, keeps events: memory does not grow with a run.
 """
 
 from array import array
+from collections.abc import Mapping
 from hashlib import blake2b
+from struct import pack, unpack
 from typing import Final, final
 
+from vmm.config import ConfigError
+from vmm.devices.device import Json
+from vmm.devices.saved import Saved
+
 _BATCH: Final = 3 << 12
+_DIGEST: Final = 16
+_MAX_TOTAL: Final = (1 << 64) - 1
 
 READ, WRITE, MRS, MSR, LINE, KICK, ENTRY, MESSAGE = range(8)
 """Kinds of event."""
@@ -22,7 +30,7 @@ class EventLog:
 
     def __init__(self) -> None:
         """Start with no event."""
-        self._hash = blake2b(digest_size=16)
+        self._hash = bytes(_DIGEST)  # of the full batches, each hashed together with what was before it
         self._recent = array("Q")
         self._total = 0
 
@@ -37,8 +45,14 @@ class EventLog:
 
     def _fold(self) -> None:
         self._total += len(self._recent) // 3
-        self._hash.update(self._recent.tobytes())
+        self._hash = self._hashed()
         del self._recent[:]
+
+    def _hashed(self) -> bytes:
+        return blake2b(self._hash + self._words(), digest_size=_DIGEST).digest()
+
+    def _words(self) -> bytes:
+        return pack(f"<{len(self._recent)}Q", *self._recent)
 
     @property
     def total(self) -> int:
@@ -47,5 +61,19 @@ class EventLog:
 
     def digest(self) -> str:
         """The hash of all events until now, in hexadecimal digits."""
-        self._fold()
-        return self._hash.hexdigest()
+        return self._hashed().hex()
+
+    def save(self) -> dict[str, Json]:
+        """Return what a log needs to go on from here."""
+        return {"hash": self._hash.hex(), "recent": self._words().hex(), "total": self._total}
+
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Go on as the log that was saved.  Errors: ConfigError, and nothing changed."""
+        saved = Saved("the event log", state)
+        total = saved.number("total", _MAX_TOTAL)
+        digest = saved.data("hash")
+        words = saved.data("recent")
+        saved.finish()
+        if len(digest) != _DIGEST or len(words) % 24 or len(words) >= 8 * _BATCH:
+            raise ConfigError(f"the saved state of the event log: {len(digest)} and {len(words)} bytes are no log")
+        self._hash, self._recent, self._total = digest, array("Q", unpack(f"<{len(words) // 8}Q", words)), total

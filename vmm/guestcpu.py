@@ -6,10 +6,13 @@ Never:   raises for what a guest does.
 Holds:   while the core runs, the VGIC's vCPU is in the guest; an access that traps is handled as KVM handles it.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final, final
 
 from vgic import UNDEFINED, Vcpu, arch
+from vmm.devices.device import Json
+from vmm.devices.saved import Saved
 from vmm.engine.arm64 import CNTKCTL_EL1, HPFAR_EL2, SCTLR_EL1, SCTLR_M
 from vmm.engine.port import Engine
 from vmm.esr import (
@@ -116,6 +119,7 @@ class GuestCpu:
         self.kicked = self.wants_wfi = self.stale_tlb = self.stale_code = False
         self.power = Power.RUNNING
         self.wanted_since = self.machine.clock.now()
+        self.machine.timer_moved(self)
 
     def prepare(self, now: int) -> None:
         """Before an entry: note how long the vCPU waited for its physical CPU, and do what other vCPUs asked for."""
@@ -134,6 +138,34 @@ class GuestCpu:
         if self.power is Power.WAITING:
             self.power = Power.RUNNING
             self.wanted_since = self.machine.clock.now()
+
+    # -- saving ----------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Json]:
+        """Return all that is neither in the core nor in the VGIC, between two slices."""
+        assert not self.wants_wfi, "a slice that ended in WFI says so by `power`"
+        return {
+            "power": self.power.value,
+            "kicked": self.kicked,
+            "stale_tlb": self.stale_tlb,
+            "stale_code": self.stale_code,
+            "wanted_since": None if self.wanted_since < 0 else self.wanted_since,
+            "timer": self.timer.save(),
+        }
+
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Take back what `save` returned.  Errors: ConfigError."""
+        saved = Saved(f"vCPU {self.index}", state)
+        power = saved.word("power", [power.value for power in Power])
+        kicked = saved.flag("kicked")
+        stale_tlb, stale_code = saved.flag("stale_tlb"), saved.flag("stale_code")
+        wanted_since = saved.number_or_none("wanted_since", _MASK64)
+        timer = saved.members("timer")
+        saved.finish()
+        self.timer.load(timer)
+        self.power = Power(power)
+        self.kicked, self.stale_tlb, self.stale_code = kicked, stale_tlb, stale_code
+        self.wanted_since = -1 if wanted_since is None else wanted_since
 
     # -- interrupts ------------------------------------------------------------------------------
 

@@ -7,17 +7,19 @@ Holds:   the same configuration and input give the same run, instruction by inst
          A slice is a guest entry: the VGIC's vCPU is loaded and flushed, the core runs, it is synced and put.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from vmm.bus import Bus
 from vmm.clock import END_OF_TIME, FREQUENCY, Clock
-from vmm.config import MachineConfig
+from vmm.config import ConfigError, MachineConfig
 from vmm.counts import Counts
+from vmm.devices.device import Json
 from vmm.devices.msi import MsiSource
 from vmm.devices.pl011 import Pl011
 from vmm.devices.pl031 import Pl031
 from vmm.devices.raz import RazWi
+from vmm.devices.saved import Saved
 from vmm.engine.make import engine_maker
 from vmm.engine.memory import GuestRam
 from vmm.engine.raw import error_text
@@ -43,6 +45,7 @@ EPOCH: Final = 1_700_000_000
 """Seconds since 1970 that the clock chip shows when the machine is switched on."""
 
 _MAX_WARNINGS: Final = 20
+_MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 Poll = Callable[[int | None], bool]
 """Called between rounds for what comes from outside: with 0 while vCPUs run; with the ticks until something happens
@@ -57,8 +60,11 @@ class Machine:
     output  called with every byte that the guest prints
     """
 
-    def __init__(self, config: MachineConfig, images: Images, output: Callable[[int], None]) -> None:
-        """Build the machine and put the images in its RAM.  Errors: ConfigError."""
+    def __init__(self, config: MachineConfig, images: Images | None, output: Callable[[int], None]) -> None:
+        """Build the machine, put the images in its RAM and switch its first vCPU on.  Errors: ConfigError.
+
+        images  None: everything is left empty and off, for a saved machine to be loaded
+        """
         self.config = config
         self.clock = Clock()
         self.counts = Counts()
@@ -85,16 +91,20 @@ class Machine:
             GuestCpu(self, index, make(self.ram, mpidr(vcpu.mpidr), config.cpus > 1), vcpu)
             for index, vcpu in enumerate(self.gic.vm.vcpus)
         ]
-        self.gic.map_timers([cpu.timer for cpu in self.cpus])
         self._by_affinity = {cpu.affinity: cpu for cpu in self.cpus}
         self._deadlines = [NEVER] * (len(self.cpus) + 1)  # of each vCPU's timers; last: of the clock chip
         cpus = config.pcpus or config.cpus
         self.physical = [PhysicalCpu(index, self.cpus[index::cpus]) for index in range(cpus)]
         self.psci = Psci(self)
-        placement = place(images, config, FREQUENCY)
-        for gpa, data in placement.pieces:
-            self.ram.write(gpa, data)
-        self.cpus[0].power_on(placement.entry, placement.dtb_gpa)
+        self._turn = 0  # the physical CPU whose turn it is in this round
+        self._idle = True  # no vCPU has run in this round
+        self._pausing: str | None = None
+        if images is not None:
+            self.gic.map_timers([cpu.timer for cpu in self.cpus])
+            placement = place(images, config, FREQUENCY)
+            for gpa, data in placement.pieces:
+                self.ram.write(gpa, data)
+            self.cpus[0].power_on(placement.entry, placement.dtb_gpa)
 
     # -- what parts of the machine tell it -------------------------------------------------------
 
@@ -104,6 +114,10 @@ class Machine:
             self.outcome = Outcome(end, detail)
         if self.running is not None:
             self.running.engine.stop()
+
+    def pause(self, detail: str = "") -> None:
+        """Let `run` return End.MARK at the end of this slice; called again, it goes on as if it had not."""
+        self._pausing = detail
 
     def warn(self, text: str) -> None:
         """Note something that is no error of ours but that a user wants to know; repeated ones are counted."""
@@ -118,6 +132,10 @@ class Machine:
         """A timer's output moved."""
         self.events.add(LINE | cpu.index << 8, intid, level)
         self.gic.vm.inject(intid, level, vcpu=cpu.gic, owner=TIMER_OWNER)
+
+    def timer_moved(self, cpu: GuestCpu) -> None:
+        """A timer's deadline is another one, though its vCPU does not run."""
+        self._deadlines[cpu.index] = cpu.timer.deadline()
 
     def _kick(self, index: int) -> None:
         """A vCPU must look at its interrupts; if another one runs, its slice ends."""
@@ -152,22 +170,28 @@ class Machine:
         """Run until something ends it; say what.  Errors: EngineError, for a defect of ours, never for a guest's."""
         clock = self.clock
         while True:
-            idle = True
-            for physical in self.physical:
+            while self._turn < len(self.physical):
+                physical = self.physical[self._turn]
+                self._turn += 1
                 cpu = physical.pick(clock.now())
                 if cpu is not None:
-                    idle = False
+                    self._idle = False
                     self._slice(physical, cpu)
-                    if self.outcome is not None:
-                        return self.outcome
-            if idle:
+                    if self.outcome is not None or self._pausing is not None:
+                        return self._stopped()
+            self._turn = 0
+            if self._idle:
                 self._wait(poll)
-                if self.outcome is not None:
-                    return self.outcome
             elif poll is not None:
                 poll(0)
-                if self.outcome is not None:
-                    return self.outcome
+            self._idle = True
+            if self.outcome is not None or self._pausing is not None:
+                return self._stopped()
+
+    def _stopped(self) -> Outcome:
+        """Say why `run` returns: it has ended, or else it pauses."""
+        detail, self._pausing = self._pausing or "", None
+        return self.outcome or Outcome(End.MARK, detail)
 
     def _slice(self, physical: PhysicalCpu, cpu: GuestCpu) -> None:
         """One guest entry of `cpu`."""
@@ -247,6 +271,34 @@ class Machine:
             self._update_timers(self.clock.now())
         elif poll is None or not poll(None):
             self.finish(End.DEADLOCK, "; ".join(cpu.where() for cpu in self.cpus if cpu.power is Power.WAITING))
+
+    # -- saving ----------------------------------------------------------------------------------
+
+    def save(self) -> dict[str, Json]:
+        """Return what is the machine's own, none of its parts'; between slices."""
+        return {
+            "turn": self._turn,
+            "idle": self._idle,
+            "warnings": dict(self.warnings),
+        }
+
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Take back what `save` returned, when all parts have taken theirs.  Errors: ConfigError."""
+        saved = Saved("the machine", state)
+        turn = saved.number("turn", _MASK64)
+        idle = saved.flag("idle")
+        counted = saved.members("warnings")
+        warnings = Saved("the machine's warnings", counted)
+        texts = {text: warnings.number(text, _MASK64) for text in counted}
+        saved.finish()
+        if turn > len(self.physical):
+            raise ConfigError(
+                f"the saved state of the machine: the turn of {turn} of {len(self.physical)} physical CPUs"
+            )
+        self._turn, self._idle, self.warnings = turn, idle, texts
+        for cpu in self.cpus:
+            self.timer_moved(cpu)
+        self._deadlines[-1] = self._rtc_deadline()
 
 
 def mpidr(affinity: int) -> int:

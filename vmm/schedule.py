@@ -6,9 +6,15 @@ Holds:   a vCPU runs only on its own physical CPU; one that can run and does not
          quanta.
 """
 
+from collections.abc import Mapping
 from typing import Final, final
 
+from vmm.config import ConfigError
+from vmm.devices.device import Json
+from vmm.devices.saved import Saved
 from vmm.guestcpu import GuestCpu, Power
+
+_MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 QUANTUM: Final = 100_000
 """Ticks after which a vCPU makes way for the next one: a millisecond."""
@@ -46,13 +52,19 @@ class PhysicalCpu:
         """Let a neighbour run next: the present vCPU has nothing to do but wait for an interrupt that it masks."""
         self._quantum_end = 0
 
-    def save(self) -> list[int]:
+    def save(self) -> dict[str, Json]:
         """Return whose turn it is, and until when."""
-        return [self._current, self._quantum_end]
+        return {"current": self._current, "quantum_end": self._quantum_end}
 
-    def load(self, state: list[int]) -> None:
-        """Take a saved state."""
-        self._current, self._quantum_end = state
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Take back what `save` returned.  Errors: ConfigError, and nothing changed."""
+        saved = Saved(f"physical CPU {self.index}", state)
+        current = saved.number("current", _MASK64)
+        quantum_end = saved.number("quantum_end", _MASK64)
+        saved.finish()
+        if current >= len(self.cpus):
+            raise ConfigError(f"the saved state of physical CPU {self.index}: {current} of its {len(self.cpus)} vCPUs")
+        self._current, self._quantum_end = current, quantum_end
 
 
 def runnable(cpu: GuestCpu) -> bool:

@@ -6,10 +6,12 @@ Holds:   a line is high <=> ENABLE, not IMASK, and the counter has reached CVAL,
 Source:  DDI 0487, the Generic Timer; CNTVOFF_EL2 is 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, final
 
 from vmm.clock import FREQUENCY, Clock
+from vmm.devices.device import Json
+from vmm.devices.saved import Saved
 
 ENABLE: Final = 1
 IMASK: Final = 2
@@ -140,16 +142,27 @@ class GenericTimer:
         self.update()
         return True
 
-    def save(self) -> dict[str, int]:
-        """Return the registers."""
-        return {
-            "cntv_ctl": self.virtual.control,
-            "cntv_cval": self.virtual.cval,
-            "cntp_ctl": self.physical.control,
-            "cntp_cval": self.physical.cval,
-        }
+    def save(self) -> dict[str, Json]:
+        """Return the registers, and the lines as whoever was told of them knows them."""
+        state: dict[str, Json] = {}
+        for name, timer in self._named():
+            state |= {f"{name}_ctl": timer.control, f"{name}_cval": timer.cval, f"{name}_line": timer.level}
+        return state
 
-    def load(self, state: dict[str, int]) -> None:
-        """Take saved registers; the lines follow at the next `update`."""
-        self.virtual.control, self.virtual.cval = state["cntv_ctl"], state["cntv_cval"]
-        self.physical.control, self.physical.cval = state["cntp_ctl"], state["cntp_cval"]
+    def load(self, state: Mapping[str, Json]) -> None:
+        """Take back what `save` returned; nobody is told of the lines.  Errors: ConfigError, and nothing changed."""
+        saved = Saved("a timer", state)
+        values = [
+            (
+                saved.number(f"{name}_ctl", ENABLE | IMASK),
+                saved.number(f"{name}_cval", _MASK64),
+                saved.flag(f"{name}_line"),
+            )
+            for name, _ in self._named()
+        ]
+        saved.finish()
+        for (_, timer), value in zip(self._named(), values, strict=True):
+            timer.control, timer.cval, timer.level = value
+
+    def _named(self) -> tuple[tuple[str, Comparator], ...]:
+        return ("cntv", self.virtual), ("cntp", self.physical)

@@ -37,12 +37,16 @@ class DivergedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A run that ended: how, what is left of the machine, and how long that took."""
+    """A run that ended: how, what is left of the machine, and how long that took.
+
+    instructions  of this run: its machine may have executed others before it was saved
+    """
 
     outcome: Outcome
     machine: Machine
     console: Console
     wall_seconds: float
+    instructions: int
     migrations: int = 0
 
 
@@ -69,6 +73,7 @@ class Session:
     def run(self) -> Result:
         """Run to the end.  Errors: DefectError, OutputError, DivergedError; BrokenPipeError: nobody reads it."""
         began = time.perf_counter()
+        before = self.machine.counts.instructions
         try:
             while True:
                 outcome = self.machine.run(self.poll)
@@ -84,7 +89,8 @@ class Session:
         if outcome.status is None:
             outcome = replace(outcome, status=self._console.watch.status)
         wall_seconds = time.perf_counter() - began
-        return Result(outcome, self.machine, self._console, wall_seconds, self._migrations)
+        executed = self.machine.counts.instructions - before
+        return Result(outcome, self.machine, self._console, wall_seconds, executed, self._migrations)
 
     def moment(self) -> Moment:
         """Return where the run is."""
@@ -110,7 +116,7 @@ class Session:
         machine.clock.jump(event.tick)
         if event.migrate:
             self._keys = event.keys
-            machine.finish(End.MARK)
+            machine.pause()
             return
         if event.keys:
             machine.uart.receive(event.keys)

@@ -4,7 +4,7 @@ Room:    below the devices.
 Never:   changes a device: a device takes over the values once all of them were found good.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
 from vmm.config import ConfigError
@@ -54,6 +54,46 @@ class Saved:
             except ValueError:
                 pass
         raise self._refusal(name, value, "pairs of hexadecimal digits")
+
+    def word(self, name: str, words: Sequence[str]) -> str:
+        """Return one of `words`."""
+        value = self._take(name)
+        if isinstance(value, str) and value in words:
+            return value
+        raise self._refusal(name, value, f"one of {', '.join(words)}")
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        value = self._take(name)
+        if isinstance(value, str):
+            return value
+        raise self._refusal(name, value, "a text")
+
+    def items(self, name: str) -> list[Json]:
+        """Return a list."""
+        value = self._take(name)
+        if isinstance(value, list):
+            return value
+        raise self._refusal(name, value, "a list")
+
+    def members(self, name: str) -> Mapping[str, Json]:
+        """Return a record's members."""
+        value = self._take(name)
+        if isinstance(value, dict):
+            return value
+        raise self._refusal(name, value, "a record")
+
+    def records(self, name: str, count: int) -> list[Mapping[str, Json]]:
+        """Return the members of each of `count` records."""
+        value = self._take(name)
+        if not isinstance(value, list) or len(value) != count:
+            raise self._refusal(name, value, f"a list of {count} records")
+        records: list[Mapping[str, Json]] = []
+        for record in value:
+            if not isinstance(record, dict):
+                raise self._refusal(name, record, "a record")
+            records.append(record)
+        return records
 
     def finish(self) -> None:
         """Everything was asked for: what is left does not belong here."""

@@ -25,7 +25,26 @@ MIDR_EL1: Final[Register] = (0, 0, 3, 0, 0)
 PAR_EL1: Final[Register] = (7, 4, 3, 0, 0)
 AT_S1E1W: Final[Register] = (7, 8, 1, 0, 1)
 AT_S1E0W: Final[Register] = (7, 8, 1, 0, 3)
+ID_AA64DFR0_EL1: Final[Register] = (0, 5, 3, 0, 0)
 TLBI_VMALLE1: Final[Register] = (8, 7, 1, 0, 0)
+
+DBGBVR: Final = 4
+DBGWVR: Final = 6
+"""op2 of the debug value registers; the control registers have the next one."""
+DEBUG_PAIRS: Final = ((DBGBVR, 12), (DBGWVR, 20))
+"""op2, and where ID_AA64DFR0_EL1 says how many there are, less one."""
+
+
+def debug_register(op2: int, number: int) -> Register:
+    """Name DBGBVR<n>_EL1, DBGBCR<n>_EL1, DBGWVR<n>_EL1 or DBGWCR<n>_EL1."""
+    return (0, number, 2, 0, op2)
+
+
+def msr_x0(register: Register) -> bytes:
+    """Return the instruction that writes X0 to a register."""
+    crn, crm, op0, op1, op2 = register
+    return (0xD510_0000 | (op0 & 1) << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5).to_bytes(4, "little")
+
 
 SCR: Final = 0x501 | 3 << 16
 """NS, HCE, RW, and no traps of pointer authentication to EL3."""

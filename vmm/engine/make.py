@@ -4,11 +4,13 @@ Room:    the engine's door: above its cores.
 """
 
 from collections.abc import Callable
+from functools import cache
 
 from vmm.engine.calibrate import calibrate, find_counter
 from vmm.engine.fast import FastEngine
 from vmm.engine.memory import GuestRam
 from vmm.engine.port import Engine
+from vmm.engine.raw import Core, version
 
 Maker = Callable[[GuestRam, int, bool], Engine]
 
@@ -30,3 +32,9 @@ def engine_maker(fast: bool, exact_time: bool) -> Maker:
         return engine
 
     return make
+
+
+@cache
+def engine_name() -> str:
+    """Return what has to be the same for one engine to load a core that another one saved."""
+    return f"unicorn {version()}, {Core().state_size} bytes a core"

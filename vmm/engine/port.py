@@ -7,7 +7,8 @@ Holds:   a callback never raises into C: what went wrong is kept, the core stops
 
 import ctypes
 import re
-from typing import Final, Protocol
+from mmap import mmap
+from typing import Final, Protocol, final
 
 from unicorn.arm64_const import (
     UC_ARM64_INS_MRS,
@@ -58,6 +59,12 @@ _RNDR: Final = (2, 4, 3)
 """CRn, CRm and op1 of the random numbers, which would be the host's."""
 _MAX_TIMER_HOOKS: Final = 256
 """Addresses that get a hook of their own; a guest with more of them gets hooks everywhere instead."""
+_SCRATCH_SIZE: Final = 0x1000
+_BRANCH_TO_SELF: Final = (0x1400_0000).to_bytes(4, "little")
+_CODE_LINE: Final = 64
+"""CTR_EL0.IminLine, in bytes."""
+_TWO_PLACES: Final = 1
+"""Instead of an address, which is even: code was translated at more than one."""
 _READ_BIT: Final = 1 << 21
 """In the encodings of MRS and MSR: it is an MRS."""
 
@@ -75,7 +82,26 @@ class Handler(Protocol):
         """MSR of a timer register; False: the core's own."""
 
     def maintenance(self, crn: int, crm: int) -> None:
-        """A TLB (CRn 8) or cache (CRn 7) maintenance instruction."""
+        """An invalidation of translations (CRn 8) or instructions (CRn 7), which other cores must hear of."""
+
+
+@final
+class _Scratch:
+    """A page of code at address 0 of one core, while this context lasts; nothing else can be there."""
+
+    __slots__ = ("_core", "_page", "_view")
+
+    def __init__(self, core: Core, code: bytes) -> None:
+        self._core = core
+        self._page = mmap(-1, _SCRATCH_SIZE)
+        self._page[: len(code)] = code
+        self._view = ctypes.c_char.from_buffer(self._page)
+
+    def __enter__(self) -> None:
+        self._core.map(0, _SCRATCH_SIZE, UC_PROT_ALL, ctypes.addressof(self._view))
+
+    def __exit__(self, *_: object) -> None:
+        self._core.unmap(0, _SCRATCH_SIZE)
 
 
 class Engine:
@@ -101,9 +127,11 @@ class Engine:
         core.map(TABLES_PA, len(ram.tables), UC_PROT_READ, ram.tables_address)
         self._handle = core.handle
         self._counter: ctypes.c_uint64 | None = None
-        self._count = 0
+        self._count = 0  # of the call of the engine that runs, or ran last
+        self._before = 0  # instructions of this run in earlier calls
         self._pa = ctypes.c_uint64()
         self._pa_ref = ctypes.byref(self._pa)
+        self._translate_first()
         self._set_el2()
         core.write(UC_ARM64_REG_PSTATE, arm64.PSTATE_RESET)
         core.set_sysreg(arm64.VPIDR_EL2, core.sysreg(arm64.MIDR_EL1))
@@ -111,9 +139,16 @@ class Engine:
         self._timer_hooks: dict[int, int] = {}  # address of the instruction, bit 0 set for MRS -> hook
         self._stale: list[tuple[int, int]] = []  # blocks translated before their hooks were there
         self._all_stale = False
-        self._hook(shared)
+        self._lines: dict[int, int] = {}  # physical address of each line that was translated -> its virtual one
+        self._shared = shared
+        self._hook()
 
     # -- life ------------------------------------------------------------------------------------
+
+    def _translate_first(self) -> None:
+        """Run one instruction of nobody's: the engine does not report the first block that an instance translates."""
+        with _Scratch(self.core, _BRANCH_TO_SELF):
+            lib.uc_emu_start(self._handle, 0, 0, 0, 1)
 
     def _set_el2(self) -> None:
         """Write the registers of EL2 and EL3; the last one makes the core look at all of them."""
@@ -141,29 +176,67 @@ class Engine:
     def load(self, state: bytes) -> None:
         """Take the state of another core.  Errors: ValueError when it is not one."""
         self.core.load(state)
+        debug = self._debug_registers()
+        if any(debug.values()):
+            self._write_debug_registers(debug)
+            self.core.load(state)
         self._set_el2()
         self.flush_tlb()
         self.flush_code()
+
+    def _debug_registers(self) -> dict[arm64.Register, int]:
+        """Read what breakpoints and watchpoints are set by, in the order in which to write it."""
+        core = self.core
+        features = core.sysreg(arm64.ID_AA64DFR0_EL1)
+        return {
+            register: core.sysreg(register)
+            for op2, field in arm64.DEBUG_PAIRS
+            for number in range((features >> field & 0xF) + 1)
+            for register in (arm64.debug_register(op2, number), arm64.debug_register(op2 + 1, number))
+        }
+
+    def _write_debug_registers(self, values: dict[arm64.Register, int]) -> None:
+        """Let the core execute the writes, at EL1 and all by itself: a core acts on no other ones."""
+        self.core.load(self._reset_state)
+        self.core.set_sysreg(arm64.HCR_EL2, arm64.HCR_RW)
+        code = b"".join(arm64.msr_x0(register) for register in values)
+        with _Scratch(self.core, code):
+            for index, value in enumerate(values.values()):
+                self.set_x(0, value)
+                lib.uc_emu_start(self._handle, 4 * index, 0, 0, 1)
 
     # -- running ---------------------------------------------------------------------------------
 
     def run(self, count: int) -> int:
         """Run up to `count` instructions, until `stop`, or until an engine error, whose number is returned.
 
+        What the engine has translated before makes no difference, where it can tell how many it has executed.
         Errors: whatever a handler raised.
         """
         self.stopped = False
+        self._before = 0
         self._count = count
-        error: int = lib.uc_emu_start(self._handle, self.pc(), 0, 0, count)
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure
-        if self._stale:
+        while True:
+            error: int = lib.uc_emu_start(self._handle, self.pc(), 0, 0, self._count)
+            if self.failure is not None:
+                failure, self.failure = self.failure, None
+                raise failure
+            if not self._stale and not self._all_stale:
+                return error
             self._retranslate()
-        return error
+            if error or self.stopped:
+                return error
+            if self._counter is None:
+                self.stopped = True
+                return 0
+            executed = min(self._counter.value, self._count)
+            self._before += executed
+            self._count -= executed
+            if not self._count:
+                return 0
 
     def _retranslate(self) -> None:
-        """Forget the blocks that lack a hook."""
+        """Forget the blocks that lack a hook, or all."""
         for block in self._stale:
             self.core.forget_block(*block)
         self._stale.clear()
@@ -198,9 +271,7 @@ class Engine:
     def _leave_aarch32(self) -> None:
         """Make an illegal exception return of the one to AArch32 that the engine has made: EL and SP stay."""
         core = self.core
-        state = bytearray(core.save())
-        state[CONTEXT_AARCH64] = 1
-        core.load(bytes(state))
+        core.change(CONTEXT_AARCH64, 1)
         pstate = self.pstate() & 0xF  # what it was before the return
         spsr = core.sysreg(arm64.SPSR_EL1) & arm64.SPSR_RETURNED
         core.write(UC_ARM64_REG_PSTATE, spsr | pstate | arm64.PSTATE_IL)
@@ -210,7 +281,7 @@ class Engine:
 
     def executed(self) -> int:
         """Instructions that the present, or last, `run` has executed; -1: without `count_exactly` nobody can tell."""
-        return -1 if self._counter is None else min(self._counter.value, self._count)
+        return -1 if self._counter is None else self._before + min(self._counter.value, self._count)
 
     def count_exactly(self, counter_offset: int) -> None:
         """Read the engine's own counter from now on, which lies at this offset (see `calibrate`)."""
@@ -229,6 +300,7 @@ class Engine:
 
     def flush_code(self) -> None:
         """Forget every translated block."""
+        self._lines.clear()
         self.core.forget_code()
 
     # -- registers -------------------------------------------------------------------------------
@@ -286,6 +358,11 @@ class Engine:
         failed = lib.uc_vmem_translate(self._handle, va, UC_PROT_WRITE, self._pa_ref)
         return -1 if failed else self._pa.value
 
+    def _executable_at(self, va: int) -> int:
+        """Return the guest physical address of the instruction at `va`, or -1 if it cannot be fetched."""
+        failed = lib.uc_vmem_translate(self._handle, va, UC_PROT_EXEC, self._pa_ref)
+        return -1 if failed else self._pa.value
+
     def vector_base(self) -> int:
         """Read VBAR_EL1."""
         return self.core.read(UC_ARM64_REG_VBAR_EL1)
@@ -335,12 +412,11 @@ class Engine:
 
     # -- hooks -----------------------------------------------------------------------------------
 
-    def _hook(self, shared: bool) -> None:
+    def _hook(self) -> None:
         """Install the callbacks."""
         self.core.hook(UC_HOOK_INTR, INTR_CALLBACK(self._on_exception))
         self.core.hook(UC_HOOK_EDGE_GENERATED, EDGE_CALLBACK(self._on_block))
-        if shared:
-            self.core.hook(UC_HOOK_INSN, INSN_CALLBACK(self._on_sys), insn=UC_ARM64_INS_SYS)
+        self.core.hook(UC_HOOK_INSN, INSN_CALLBACK(self._on_sys), insn=UC_ARM64_INS_SYS)
         self._timer_callbacks = {
             True: (INSN_CALLBACK(self._on_mrs), UC_ARM64_INS_MRS),
             False: (INSN_CALLBACK(self._on_msr), UC_ARM64_INS_MSR),
@@ -361,12 +437,38 @@ class Engine:
     def _on_sys(self, _engine: int, _register: int, cp: int, _user: int) -> int:
         try:
             insn = CpReg.from_address(cp)
-            if insn.crn in (7, 8):
+            crn, crm = insn.crn, insn.crm
+            if crn == 7:
+                if crm not in (1, 5):
+                    return 0
+                self._invalidate_code(insn.val if insn.op1 == 3 else -1)
+            if self._shared and crn in (7, 8):
                 assert self.handler is not None
-                self.handler.maintenance(insn.crn, insn.crm)
+                self.handler.maintenance(crn, crm)
         except BaseException as failure:
             self._fail(failure)
         return 0
+
+    def _invalidate_code(self, va: int) -> None:
+        """IC IVAU of `va`, or, if that is -1, IC IALLU: the engine itself misses stores, above all by another address.
+
+        To the engine a block goes by its virtual address, at which there may be something else by now.
+        """
+        line = -1
+        if va >= 0:
+            if lib.uc_vmem_translate(self._handle, va, UC_PROT_READ, self._pa_ref):
+                return
+            line = self._pa.value & -_CODE_LINE
+            if line not in self._lines:
+                return
+            va = self._lines[line]
+            if va != _TWO_PLACES and self._executable_at(va) == line:
+                del self._lines[line]
+                self.core.forget_block(va, va + _CODE_LINE)
+                return
+        if self._lines:
+            self._all_stale = True
+            lib.uc_emu_stop(self._handle)
 
     def _on_mrs(self, _engine: int, register: int, cp: int, _user: int) -> int:
         try:
@@ -407,6 +509,10 @@ class Engine:
             size: int = tb.size
             if lib.uc_vmem_translate(self._handle, pc, UC_PROT_EXEC, self._pa_ref):
                 return
+            for line in range(self._pa.value & -_CODE_LINE, self._pa.value + size, _CODE_LINE):
+                va = line - self._pa.value + pc
+                if self._lines.setdefault(line, va) != va:
+                    self._lines[line] = _TWO_PLACES
             at = self._pa.value - self.ram.base
             for match in _TIMER_INSN.finditer(self.ram.data[at : at + size]):
                 read = bool(int.from_bytes(match[1], "little") & _READ_BIT)
@@ -414,7 +520,7 @@ class Engine:
                 if not match.start() & 3 and key not in self._timer_hooks and len(self._timer_hooks) < _MAX_TIMER_HOOKS:
                     self._hook_timer(key, read)
                     self._stale.append((pc, pc + size))
-                    self.stop()
+                    lib.uc_emu_stop(self._handle)
         except BaseException as failure:
             self._fail(failure)
 

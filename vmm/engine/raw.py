@@ -80,6 +80,12 @@ EVERYWHERE: Final = (1, 0)
 """Begin and end of a hook without bounds."""
 
 
+def version() -> str:
+    """Return the library's version."""
+    number: int = lib.uc_version(None, None)
+    return ".".join(str(number >> shift & 0xFF) for shift in (24, 16, 8))
+
+
 def error_text(status: int) -> str:
     """Return the library's words for a status."""
     text: bytes = lib.uc_strerror(status)
@@ -101,7 +107,7 @@ class Core:
     """One instance: an AArch64 core of model `max` that ignores the addresses `emu_start` is told to stop at.
 
     handle   of the instance, for calls on `lib`
-    context  a saved state, into which `save` writes; `context_size` bytes
+    context  a saved state, into which `save` writes: what it says about itself, then `state_size` bytes of the core
     """
 
     __slots__ = (
@@ -109,11 +115,12 @@ class Core:
         "_callbacks",
         "_cp",
         "_cp_ref",
+        "_header",
         "_word",
         "_word_ref",
         "context",
-        "context_size",
         "handle",
+        "state_size",
     )
 
     def __init__(self) -> None:
@@ -124,7 +131,9 @@ class Core:
         self._control(UC_CTL_UC_USE_EXITS, ctypes.c_int(1))
         self.context = ctypes.c_void_p()
         _check(lib.uc_context_alloc(self.handle, ctypes.byref(self.context)))
-        self.context_size: int = lib.uc_context_size(self.handle)
+        _check(lib.uc_context_save(self.handle, self.context))
+        self.state_size: int = ctypes.c_size_t.from_address(self.context_address).value
+        self._header: int = lib.uc_context_size(self.handle) - self.state_size
         self._word = ctypes.c_uint64()
         self._word_ref = ctypes.byref(self._word)
         self._cp = CpReg()
@@ -148,6 +157,10 @@ class Core:
     def map(self, gpa: int, size: int, permissions: int, host_address: int) -> None:
         """Show host memory, which the caller keeps, at `gpa`."""
         _check(lib.uc_mem_map_ptr(self.handle, gpa, size, permissions, host_address))
+
+    def unmap(self, gpa: int, size: int) -> None:
+        """Undo `map`."""
+        _check(lib.uc_mem_unmap(self.handle, ctypes.c_uint64(gpa), ctypes.c_size_t(size)))
 
     def hook(self, kind: int, callback: object, bounds: tuple[int, int] = EVERYWHERE, insn: int = 0) -> int:
         """Install a callback (an object of one of the types above) and return the hook's handle.
@@ -191,15 +204,21 @@ class Core:
         lib.uc_reg_write(self.handle, UC_ARM64_REG_CP_REG, self._cp_ref)
 
     def save(self) -> bytes:
-        """Return the core's whole state, which `context` then has too."""
+        """Return the core's registers, those that no guest sees included."""
         _check(lib.uc_context_save(self.handle, self.context))
-        return ctypes.string_at(self.context, self.context_size)
+        return ctypes.string_at(self.context_address + self._header, self.state_size)
 
     def load(self, state: bytes) -> None:
-        """Take a state.  Errors: ValueError when it is of another size."""
-        if len(state) != self.context_size:
-            raise ValueError(f"{len(state)} bytes are no core: {self.context_size} are needed")
-        ctypes.memmove(self.context, state, len(state))
+        """Take a core's registers; `context` has them, too.  Errors: ValueError when it is of another size."""
+        if len(state) != self.state_size:
+            raise ValueError(f"{len(state)} bytes are no core: {self.state_size} are needed")
+        ctypes.memmove(self.context_address + self._header, state, len(state))
+        _check(lib.uc_context_restore(self.handle, self.context))
+
+    def change(self, offset: int, value: int) -> None:
+        """Write 32 bits of the core's state, which no register has, at this offset in the context."""
+        _check(lib.uc_context_save(self.handle, self.context))
+        ctypes.c_uint32.from_address(self.context_address + offset).value = value
         _check(lib.uc_context_restore(self.handle, self.context))
 
     def forget_code(self) -> None:
