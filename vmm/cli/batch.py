@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from vmm.cli.console import Console, Reply
-from vmm.cli.launch import build, show, tell, tell_failure
+from vmm.cli.launch import show, tell, tell_failure
 from vmm.cli.options import OFF, STDOUT, UsageError
 from vmm.cli.outside import Live, Signals, caught_signals
 from vmm.cli.report import Json, in_words, measure
 from vmm.cli.session import DefectError, OutputError, Session
+from vmm.cli.start import build
 from vmm.config import MachineConfig
 from vmm.loader import Images
 from vmm.outcome import End, Outcome
@@ -77,7 +78,7 @@ class Row:
 
 def run(args: argparse.Namespace, jobs: Iterable[Job]) -> int:
     """Run the jobs that `--only` leaves, print their table, and return the exit status.  Errors: UsageError."""
-    for option in ("record", "replay", "dump_dtb", "dtb", "initrd", "params", "on"):
+    for option in ("record", "replay", "dump_dtb", "dtb", "initrd", "params", "on", "save_on"):
         if getattr(args, option):
             raise UsageError(f"--{option.replace('_', '-')} is for one run, not for several")
     chosen = [job for job in jobs if args.only is None or fnmatchcase(job.name, args.only)]

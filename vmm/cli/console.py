@@ -13,6 +13,7 @@ from vmm.watch import ConsoleWatch
 
 _NEWLINE: Final = 0x0A
 _BATCH: Final = 4096
+_TAIL: Final = 4096
 _ESCAPE: Final = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|(.)|$)", re.DOTALL)
 _NAMED: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"e": b"\x1b", b"0": b"\0", b"\\": b"\\", b"=": b"="}
 
@@ -21,11 +22,13 @@ class Reply(NamedTuple):
     """What to type each time the guest has printed `mark`.
 
     migrate  save the machine and go on with a rebuilt one, then type
+    stop     type nothing: end the run with End.MARK
     """
 
     mark: str
-    text: bytes
+    text: bytes = b""
     migrate: bool = False
+    stop: bool = False
 
 
 def parse_reply(text: str) -> Reply:
@@ -33,7 +36,19 @@ def parse_reply(text: str) -> Reply:
     match = re.fullmatch(rb"((?:[^\\=]|\\.)+)=(.*)", text.encode("utf-8", "surrogateescape"), re.DOTALL)
     if match is None:
         raise ValueError(f"{text!r} is not MARK=TEXT")
-    return Reply(_unescape(match[1]).decode("utf-8", "surrogateescape"), _unescape(match[2]))
+    return Reply(_text(_unescape(match[1])), _unescape(match[2]))
+
+
+def parse_mark(text: str) -> str:
+    """Return the mark that a command line means, with the same escapes.  Errors: ValueError."""
+    mark = _text(_unescape(text.encode("utf-8", "surrogateescape")))
+    if not mark:
+        raise ValueError("an empty mark is never printed")
+    return mark
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
 def _unescape(text: bytes) -> bytes:
@@ -59,7 +74,19 @@ class Console:
     kept     all of them, if that was asked for; else empty
     """
 
-    __slots__ = ("_due", "_hash", "_keep", "_pending", "_replies", "_show", "count", "kept", "midline", "watch")
+    __slots__ = (
+        "_due",
+        "_hash",
+        "_keep",
+        "_pending",
+        "_replies",
+        "_show",
+        "_tail",
+        "count",
+        "kept",
+        "midline",
+        "watch",
+    )
 
     def __init__(
         self, show: Callable[[bytes], object] | None = None, replies: Sequence[Reply] = (), keep: bool = False
@@ -71,6 +98,7 @@ class Console:
         self._due: list[Reply] = []
         self._pending = bytearray()  # printed and not yet shown
         self._hash = blake2b(digest_size=16)
+        self._tail = b""  # the last of what was shown
         self.watch = ConsoleWatch()
         self.count = 0
         self.midline = False
@@ -87,6 +115,20 @@ class Console:
         if not self.midline or len(self._pending) >= _BATCH:
             self.flush()
 
+    def remember(self, printed: bytes) -> None:
+        """Take `printed` for what came before the first byte: not shown, nor counted, and answered already."""
+        for byte in printed:
+            self.watch.feed(byte)
+            for watch, _ in self._replies:
+                watch.feed(byte)
+            self.midline = byte != _NEWLINE
+        self._tail = printed[-_TAIL:]
+
+    def tail(self) -> bytes:
+        """Return the last of what was printed, for the console of whoever goes on with this machine."""
+        self.flush()
+        return self._tail
+
     def flush(self) -> None:
         """Show what was printed until now.  Errors: OSError when it cannot be written."""
         if self._pending:
@@ -94,6 +136,7 @@ class Console:
             self._pending.clear()
             self.count += len(data)
             self._hash.update(data)
+            self._tail = (self._tail + data)[-_TAIL:]
             if self._keep:
                 self.kept += data
             if self._show is not None:

@@ -8,16 +8,18 @@ Holds:   standard output has what the guest printed and nothing else, but for `-
 import argparse
 import json
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from vmm.cli.console import Console, Reply, parse_reply
-from vmm.cli.files import ImageFiles, hashes
+from vmm.cli import statefile
+from vmm.cli.console import Console, Reply, parse_mark, parse_reply
+from vmm.cli.files import ImageFiles
 from vmm.cli.options import OFF, SERIAL, STDOUT, UsageError, config_of, given
 from vmm.cli.outside import Both, Live, Outside, caught_signals
 from vmm.cli.record import (
@@ -31,11 +33,11 @@ from vmm.cli.record import (
 )
 from vmm.cli.report import Json, in_words, measure, table
 from vmm.cli.session import DefectError, DivergedError, OutputError, Result, Session
+from vmm.cli.start import Start, switched_on
 from vmm.cli.terminal import ESCAPE_HELP, Keyboard, raw
-from vmm.config import ConfigError, IrqChip, MachineConfig
-from vmm.engine.raw import EngineError
-from vmm.loader import Images
-from vmm.machine import Machine
+from vmm.config import IrqChip
+from vmm.outcome import End
+from vmm.snapshot import SnapshotError, save
 
 SAME, DIFFERENT = 0, 1
 USAGE: Final = 2
@@ -51,17 +53,43 @@ def run_files(args: argparse.Namespace, files: ImageFiles, params: str | None, c
     args    has the options of vmm.cli.options
     params  None: none, or the recording's
     """
+
+    def begin(recording: Recording | None) -> Start:
+        if recording is None:
+            return switched_on(config_of(args), files.read(params or ""))
+        header = recording.header
+        _check_words(header, given(args), params)
+        return switched_on(header.config, files.read(header.params))
+
+    return run_from(args, begin, command)
+
+
+def run_from(args: argparse.Namespace, begin: Callable[[Recording | None], Start], command: str) -> int:
+    """Run what the command line describes and return the exit status.
+
+    args   has the options of vmm.cli.options that describe the run
+    begin  returns its start, given the recording that is to be replayed.  Errors: UsageError
+    """
     try:
-        recording = _recording(args, params)
-        config = config_of(args) if recording is None else recording.header.config
-        images = files.read((recording.header.params if recording else "") if params is None else params)
+        recording = _recording(args)
+        start = begin(recording)
         if recording is not None:
-            _check_images(recording, images)
+            _check_files(recording.header, start)
         try:
-            return report(args, command, _run(args, command, config, images, recording), recording)
+            result = _run(args, command, start, recording)
         except DivergedError as difference:
             tell(command, f"not the recorded run: {difference}")
             return DIFFERENT
+        saved = args.save_on is not None and _save(args.save_to, command, result)
+        status = report(args, command, result, recording)
+        if args.save_on is None or status not in (0, End.MARK.value):
+            return status
+        if saved:
+            return 0
+        tell(
+            command, f"nothing is saved: the guest ended before the end of a slice in which it printed {args.save_on!r}"
+        )
+        return End.MARK.value
     except UsageError as error:
         tell(command, str(error))
         return USAGE
@@ -70,14 +98,12 @@ def run_files(args: argparse.Namespace, files: ImageFiles, params: str | None, c
         return DEFECT if isinstance(error, DefectError) else UNWRITABLE
 
 
-def _run(
-    args: argparse.Namespace, command: str, config: MachineConfig, images: Images, recording: Recording | None
-) -> Result:
+def _run(args: argparse.Namespace, command: str, start: Start, recording: Recording | None) -> Result:
     """Run one machine.  Errors: UsageError, DefectError, OutputError, DivergedError."""
-    console = Console(None if args.console == OFF else show, replies(args.on))
-    machine = build(config, images, console)
+    console = Console(None if args.console == OFF else show, replies(args.on, args.save_on))
+    machine = start.build(console)
     with ExitStack() as stack:
-        recorder = None if args.record is None else stack.enter_context(_recorder(args.record, config, images))
+        recorder = None if args.record is None else stack.enter_context(_recorder(args.record, start))
         signals = stack.enter_context(caught_signals())
         keyboard = _keyboard(stack, command) if args.console == SERIAL and recording is None else None
         live = Live(console, signals, keyboard, args.timeout)
@@ -88,22 +114,28 @@ def _run(
     return result
 
 
-def build(config: MachineConfig, images: Images, console: Console) -> Machine:
-    """Return the machine, ready to run.  Errors: UsageError."""
+def _save(path: Path, command: str, result: Result) -> bool:
+    """Save the machine, if the mark ended its run.  Errors: OutputError."""
+    if result.outcome.end is not End.MARK:
+        return False
     try:
-        return Machine(config, images, console.put)
-    except (ConfigError, EngineError) as error:
-        raise UsageError(str(error)) from None
-    except (MemoryError, OSError, OverflowError) as error:
-        raise UsageError(f"no room on this host for {config.ram >> 20} MiB of RAM: {error}") from None
+        statefile.write(save(result.machine, console=result.console.tail()), path)
+    except (OSError, SnapshotError) as error:
+        raise OutputError(f"cannot save the machine to {path}: {getattr(error, 'strerror', None) or error}") from None
+    tell(command, f"saved: vgic resume {shlex.quote(str(path))} goes on from here")
+    return True
 
 
-def replies(texts: Sequence[str]) -> list[Reply]:
-    """Return what the options `--on` say.  Errors: UsageError."""
+def replies(texts: Sequence[str], save_on: str | None = None) -> list[Reply]:
+    """Return what the options `--on` and `--save-on` say.  Errors: UsageError."""
     try:
-        return [parse_reply(text) for text in texts]
+        found = [parse_reply(text) for text in texts]
     except ValueError as error:
         raise UsageError(f"--on: {error}") from None
+    try:
+        return found if save_on is None else [*found, Reply(parse_mark(save_on), stop=True)]
+    except ValueError as error:
+        raise UsageError(f"--save-on: {error}") from None
 
 
 def _keyboard(stack: ExitStack, command: str) -> Keyboard | None:
@@ -121,7 +153,7 @@ def _keyboard(stack: ExitStack, command: str) -> Keyboard | None:
 # -- recordings ----------------------------------------------------------------------------------
 
 
-def _recording(args: argparse.Namespace, params: str | None) -> Recording | None:
+def _recording(args: argparse.Namespace) -> Recording | None:
     """Return the recording to replay, if there is one.  Errors: UsageError."""
     if args.replay is None:
         return None
@@ -131,22 +163,25 @@ def _recording(args: argparse.Namespace, params: str | None) -> Recording | None
         raise UsageError(f"cannot read the recording {args.replay}: {error.strerror or error}") from None
     except RecordingError as error:
         raise UsageError(str(error)) from None
-    header = recording.header
-    if args.on or args.record is not None or args.console == SERIAL:
-        raise UsageError("--replay takes its keys from the recording: no --on, --record or --console serial")
+    if args.on or args.save_on is not None or args.record is not None or args.console == SERIAL:
+        raise UsageError("--replay takes its keys from the recording: no --on, --save-on, --record or --console serial")
+    return recording
+
+
+def _check_words(header: Header, words: Mapping[str, object], params: str | None) -> None:
+    """Insist that the command line does not ask for another machine than the recorded one.  Errors: UsageError."""
     recorded = config_as_json(header.config)
-    for name, value in given(args).items():
+    for name, value in words.items():
         wanted = value.value if isinstance(value, IrqChip) else value
         if wanted != recorded[name]:
             raise UsageError(f"the recording is of a machine with {name} {recorded[name]}, not {wanted}")
     if params is not None and params != header.params:
         raise UsageError(f"the recording is of a run with the parameters {header.params!r}, not {params!r}")
-    return recording
 
 
-def _check_images(recording: Recording, images: Images) -> None:
-    """Insist that the images are those of the recording.  Errors: UsageError."""
-    recorded, present = recording.header.images, hashes(images)
+def _check_files(header: Header, start: Start) -> None:
+    """Insist that the files are those of the recording.  Errors: UsageError."""
+    recorded, present = header.images, start.hashes
     for name in sorted(recorded.keys() | present.keys()):
         if name not in present:
             raise UsageError(f"the recording is of a run with a {name}, which is not given")
@@ -156,10 +191,10 @@ def _check_images(recording: Recording, images: Images) -> None:
             raise UsageError(f"the {name} is not the recorded one: its hash is {present[name]}, not {recorded[name]}")
 
 
-def _recorder(path: Path, config: MachineConfig, images: Images) -> Recorder:
+def _recorder(path: Path, start: Start) -> Recorder:
     """Begin a recording.  Errors: UsageError."""
     try:
-        return Recorder(path, Header(config, images.params, hashes(images), versions()))
+        return Recorder(path, Header(start.config, start.params, dict(start.hashes), versions()))
     except OSError as error:
         raise UsageError(f"cannot write the recording {path}: {error.strerror or error}") from None
 
@@ -212,7 +247,7 @@ def report(args: argparse.Namespace, command: str, result: Result, recording: Re
         print()
     for text, count in result.machine.warnings.items():
         tell(command, f"warning: {text}" + (f" ({count} times)" if count > 1 else ""))
-    if outcome.exit_status:
+    if outcome.exit_status and outcome.end is not End.MARK:
         tell(command, in_words(outcome))
         if not shown:
             for line in console.watch.lines()[-_LAST_LINES:]:

@@ -29,7 +29,15 @@ class UsageError(Exception):
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what describes the machine and the run; the images are the command's."""
-    _add_machine(parser.add_argument_group("machine"))
+    group = parser.add_argument_group("machine")
+    _add_machine(group)
+    _add_hidden(group)
+    _add_run(parser.add_argument_group("run"))
+
+
+def add_resume_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what describes a run of a machine that was saved: only what its guest cannot see may be another."""
+    _add_hidden(parser.add_argument_group("machine"))
     _add_run(parser.add_argument_group("run"))
 
 
@@ -58,8 +66,15 @@ def _add_machine(group: "argparse._ArgumentGroup") -> None:
         metavar="INSNS",
         help=f"instructions of one guest entry at most (default: {_DEFAULT.slice_length})",
     )
+
+
+def _add_hidden(group: "argparse._ArgumentGroup") -> None:
+    """Add what the guest cannot see."""
     group.add_argument(
-        "--budget", type=parse_count, metavar="INSNS", help="stop after so many instructions; suffixes K, M, G"
+        "--budget",
+        type=parse_count,
+        metavar="INSNS",
+        help="stop after so many instructions since power-on; suffixes K, M, G",
     )
     group.add_argument(
         "--engine",
@@ -100,13 +115,26 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
         metavar="FILE",
         help="run the machine of a recording, given the same images; exit status 0 if it was the same run, 1 if not",
     )
+    group.add_argument(
+        "--save-on",
+        metavar="MARK",
+        help="when the guest has printed MARK, at the end of the slice, save the machine and end the run, exit status 0;"
+        " escapes as in --on",
+    )
+    group.add_argument(
+        "--save-to",
+        type=Path,
+        default=Path("machine.vgic"),
+        metavar="FILE",
+        help="where to: `vgic resume FILE` goes on with it (default: %(default)s)",
+    )
     group.add_argument("--debug", action="store_true", help="show a traceback when vgic itself is at fault")
 
 
 def given(args: argparse.Namespace) -> dict[str, object]:
     """Return the parameters of MachineConfig that the command line names."""
     names = ("cpus", "pcpus", "ram", "irqchip", "lrs", "slice_length", "budget", "fast_engine")
-    return {name: value for name in names if (value := getattr(args, name)) is not None}
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
 def config_of(args: argparse.Namespace, **more: object) -> MachineConfig:

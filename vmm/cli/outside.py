@@ -108,7 +108,8 @@ class Live:
         """Return what happens at this poll, or None."""
         reply: Reply | None = self._console.take_due()
         if reply is not None:
-            return Event(now.tick, reply.text, migrate=reply.migrate)
+            end = Outcome(End.MARK, repr(reply.mark)) if reply.stop else None
+            return Event(now.tick, reply.text, end, reply.migrate)
         end = self._end()
         keyboard = self._keyboard
         if end is not None or keyboard is None or keyboard.closed:

@@ -48,7 +48,7 @@ def measure(result: Result) -> dict[str, Json]:
         "exit_status": outcome.exit_status,
         "instructions": counts.instructions,
         "wall_seconds": round(seconds, 6),
-        "mips": round(counts.instructions / seconds / 1e6, 3) if seconds else 0.0,
+        "mips": round(result.instructions / seconds / 1e6, 3) if seconds else 0.0,
         "guest_seconds": machine.clock.now() / FREQUENCY,
         "entries": counts.slices,
         "exits": _exits(machine),
@@ -68,10 +68,12 @@ def table(result: Result) -> str:
     """Return the same in a few lines."""
     machine, counts = result.machine, result.machine.counts
     seconds = result.wall_seconds
-    mips = counts.instructions / seconds / 1e6 if seconds else 0.0
+    mips = result.instructions / seconds / 1e6 if seconds else 0.0
+    before = counts.instructions - result.instructions
+    since = f" after {before:,} before" if before else ""
     gic = _traffic(machine)
     rows = {
-        "instructions": f"{counts.instructions:,} in {seconds:.2f} s: {mips:.1f} MIPS; "
+        "instructions": f"{result.instructions:,}{since} in {seconds:.2f} s: {mips:.1f} MIPS; "
         f"{machine.clock.now() / FREQUENCY:.3f} s for the guest",
         "entries": f"{counts.slices:,}, {counts.kicks:,} kicks",
         "exits": _listed(_exits(machine)),

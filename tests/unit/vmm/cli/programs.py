@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 from typing import Final
 
-from vmm.cli import run
+from vmm.cli import resume, run
 
 _UART_IN_X1: Final = 0xD2A1_2001  # movz x1, #0x900, lsl #16
 _PUT_W0: Final = 0x3900_0020  # strb w0, [x1]
@@ -70,8 +70,19 @@ def write_image(folder: Path, *words: int, name: str = "guest.flat") -> str:
 
 def vgic_run(*arguments: str) -> int:
     """Do what `vgic run` does and return its exit status."""
+    return _vgic("run", *arguments)
+
+
+def vgic_resume(*arguments: str) -> int:
+    """Do what `vgic resume` does and return its exit status."""
+    return _vgic("resume", *arguments)
+
+
+def _vgic(*arguments: str) -> int:
     parser = argparse.ArgumentParser(prog="vgic")
-    run.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["run", *arguments])
+    subparsers = parser.add_subparsers()
+    run.add_parser(subparsers)
+    resume.add_parser(subparsers)
+    args = parser.parse_args(arguments)
     status: int = args.func(args)
     return status
