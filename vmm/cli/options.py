@@ -118,8 +118,8 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
     group.add_argument(
         "--save-on",
         metavar="MARK",
-        help="when the guest has printed MARK, at the end of the slice, save the machine and end the run, exit status 0;"
-        " escapes as in --on",
+        help="when the guest has printed MARK, at the end of the slice, save the machine and end the run with exit"
+        " status 0; escapes as in --on",
     )
     group.add_argument(
         "--save-to",
