@@ -69,7 +69,9 @@ def i6_ids_are_unique_and_names_right(dist: Dist) -> None:
     for its in dist.its_list:
         for devid, device in its.maps.devices.items():
             assert device.devid == devid, f"6: device {device.devid} is found as {devid}"
-            assert all(ite.eventid == n for n, ite in device.ites.items()), f"6: events of device {devid}"
+            eventids = list(device.eventids)
+            assert eventids == sorted(set(eventids)), f"6: events of device {devid}: {eventids}"
+            assert len(device.irqs) == len(device.collections) == len(eventids), f"6: columns of device {devid}"
         assert all(c.icid == n for n, c in its.maps.collections.items()), "6: a collection under another's id"
     lpis = list(dist.lpis.ascending())
     assert [irq.intid for irq in lpis] == sorted({irq.intid for irq in lpis}), "6: two LPI objects of one INTID"
@@ -78,7 +80,7 @@ def i6_ids_are_unique_and_names_right(dist: Dist) -> None:
 def i7_events_refer_to_what_is_there(dist: Dist) -> None:
     for its in dist.its_list:
         for device in its.maps.devices.values():
-            for ite in device.ites.values():
+            for ite in device.ites():
                 assert dist.lpis.get(ite.irq.intid) is ite.irq, f"7: an event's LPI {ite.irq.intid} is gone"
                 collection = ite.collection
                 assert collection is None or its.maps.collections.get(collection.icid) is collection, (
@@ -89,7 +91,7 @@ def i7_events_refer_to_what_is_there(dist: Dist) -> None:
 def i8_event_ids_fit(its: Its) -> None:
     for device in its.maps.devices.values():
         assert 1 <= device.bits <= 16, f"8: device {device.devid} has {device.bits} bits"
-        assert all(0 <= n < 1 << device.bits for n in device.ites), f"8: device {device.devid}: an event too far"
+        assert all(0 <= n < 1 << device.bits for n in device.eventids), f"8: device {device.devid}: an event too far"
 
 
 def i9_collections_go_to_vcpus(dist: Dist) -> None:
@@ -110,7 +112,7 @@ def i11_references_are_counted(dist: Dist) -> None:
         irq.intid
         for its in dist.its_list
         for irq in (
-            *(ite.irq for device in its.maps.devices.values() for ite in device.ites.values()),
+            *(irq for device in its.maps.devices.values() for irq in device.irqs),
             *its.maps.cache.values(),
         )
     )

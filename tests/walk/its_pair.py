@@ -18,7 +18,7 @@ from tests.walk.its_ram import WalkRam
 from vgic import Vgic, VgicError
 from vgic.host import Host
 from vgic.ids import CTRL_INIT, CTRL_SAVE_PENDING_TABLES, ITS, V3, Addr, Group
-from vgic.its.maps import Device as ItsDevice
+from vgic.its.devices import Device as ItsDevice
 from vgic.its.state import Its
 
 ITS_BASE: Final = 0x0C00_0000
@@ -370,8 +370,7 @@ def _registers(its: Its) -> tuple[int, ...]:
 
 def _events(device: ItsDevice) -> dict[int, tuple[int, int | None]]:
     return {
-        eventid: (ite.irq.intid, None if ite.collection is None else ite.collection.icid)
-        for eventid, ite in device.ites.items()
+        ite.eventid: (ite.irq.intid, None if ite.collection is None else ite.collection.icid) for ite in device.ites()
     }
 
 

@@ -354,7 +354,7 @@ def law_21_mapping_a_device_twice_empties_it(pair: ItsPair, a: int, b: int, c: i
     found = a_device(pair, a, b)
     if found is not None:
         its, devid = found
-        assert not pair.dist.its_list[its].maps.devices[devid].ites, "21: a device mapped again has events"
+        assert not pair.dist.its_list[its].maps.devices[devid].ites(), "21: a device mapped again has events"
 
 
 def law_22_mapping_an_event_is_idempotent(pair: ItsPair, a: int, b: int, c: int) -> None:

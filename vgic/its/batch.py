@@ -35,7 +35,7 @@ from vgic.its.members import Members
 from vgic.v3.lpi import invalidate_all
 
 if TYPE_CHECKING:
-    from vgic.its.maps import Collection, Device, Ite
+    from vgic.its.devices import Collection, Device, Ite
     from vgic.its.state import Its
     from vgic.vcpu import VcpuGic
 
@@ -125,13 +125,14 @@ class Batch:
         if self._lpis is not None:
             self._lpis.wrote(gpa, size)
 
-    def mapped(self, intid: int, ite: "Ite | None") -> None:
-        """An event was mapped to that LPI, or None if it failed; the LPI may have been made even then."""
+    def mapped(self, device: "Device", eventid: int, intid: int) -> None:
+        """An event was mapped to that LPI, or it failed; the LPI may have been made even then."""
         if self._lpis is None:
             return
         irq = self._its.dist.lpis.get(intid)
         if irq is not None:
             self._lpis.meet(irq)
+        ite = None if self._members is None else device.ite(eventid)
         if self._members is not None and ite is not None:
             self._members.add(ite)
 
@@ -139,12 +140,12 @@ class Batch:
         """Move an event to a collection, and its LPI to the collection's vCPU."""
         if self._members is not None:
             self._members.remove(ite)
-        ite.collection = collection
+        ite.device.move(ite.eventid, collection)
         ite.irq.target = collection.target
         if self._lpis is not None:
             self._lpis.place(ite.irq)
         if self._members is not None:
-            self._members.add(ite)
+            self._members.add(ite._replace(collection=collection))
 
     def unmap(self, ite: "Ite") -> None:
         """An event is about to be unmapped."""
@@ -154,5 +155,5 @@ class Batch:
     def unmap_device(self, device: "Device") -> None:
         """A device is about to be unmapped with all its events."""
         if self._members is not None:
-            for ite in device.ites.values():
+            for ite in device.ites():
                 self._members.remove(ite)

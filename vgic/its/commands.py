@@ -12,8 +12,8 @@ from typing import Final
 
 from vgic.errors import VgicError
 from vgic.ids import FIRST_LPI
+from vgic.its.devices import NOT_MAPPED, Collection, Device, Ite
 from vgic.its.events import map_event
-from vgic.its.maps import Collection, Device, Ite
 from vgic.its.state import ENTRY_SIZE, VALID, Its
 from vgic.its.tables import collection_fits, device_entry, event_entry, write_entry
 from vgic.its.translate import trigger
@@ -137,7 +137,7 @@ def _map_event(its: Its, words: Words, intid: int) -> None:
     if device is None or event_entry(its, device, eventid) is None:
         return
     id_bits = min((its.dist.propbaser & _PROPBASER_ID_BITS) + 1, _MAX_ID_BITS)
-    if not FIRST_LPI <= intid < 1 << id_bits or eventid in device.ites:
+    if not FIRST_LPI <= intid < 1 << id_bits or device.at(eventid) != NOT_MAPPED:
         return
     icid = words[2] & _ICID
     collection = its.maps.collections.get(icid)
@@ -146,9 +146,9 @@ def _map_event(its: Its, words: Words, intid: int) -> None:
         collection = Collection(icid, None)
         if not collection_fits(its, icid) or not its.maps.add_collection(collection):
             return
-    ite = map_event(its, device, eventid, intid, collection)
-    its.batch.mapped(intid, ite)
-    if ite is None and made:
+    mapped = map_event(its, device, eventid, intid, collection)
+    its.batch.mapped(device, eventid, intid)
+    if made and not mapped:
         its.maps.remove_placeholder(collection)
 
 
@@ -174,14 +174,13 @@ def movall(its: Its, words: Words) -> None:
 
 def discard(its: Its, words: Words) -> None:
     """DISCARD: unmap an event of a mapped collection, and clear its entry in memory."""
-    device = its.maps.devices.get(words[0] >> 32)
     ite = _find(its, words)
-    if device is None or ite is None or ite.collection is None or ite.collection.target is None:
+    if ite is None or ite.collection is None or ite.collection.target is None:
         return
     its.drop_cache()
     its.batch.unmap(ite)
-    its.maps.remove_event(device, ite)
-    gpa = event_entry(its, device, ite.eventid)
+    its.maps.remove_event(ite)
+    gpa = event_entry(its, ite.device, ite.eventid)
     if gpa is not None:
         _clear_entry(its, gpa)
 

@@ -2,8 +2,8 @@
 
 Room:    below the commands, which alone change it.
 Owns:    the maps, and the LPI references that events hold.
-Holds:   each Ite holds one reference of its LPI.  Its collection is one of the same ITS, or None (an orphan).
-         Devices and events are sorted and sparse; collections are in order of creation, as they are saved.
+Holds:   an event's collection is one of the same ITS, or None (an orphan).
+         Devices are sorted and sparse; collections are in order of creation, as they are saved.
 """
 
 from typing import TYPE_CHECKING, Final, final
@@ -11,50 +11,10 @@ from typing import TYPE_CHECKING, Final, final
 from sortedcontainers import SortedDict
 
 from vgic.irq import Irq
-from vgic.its.eventmap import EventMap
+from vgic.its.devices import Collection, Device, Ite
 
 if TYPE_CHECKING:
     from vgic.lpis import LpiStore
-    from vgic.vcpu import VcpuGic
-
-
-@final
-class Collection:
-    """A group of events that go to one vCPU (KVM: struct its_collection)."""
-
-    __slots__ = ("icid", "target")
-
-    def __init__(self, icid: int, target: "VcpuGic | None") -> None:
-        """Build a collection; without a target it is a placeholder, not mapped yet."""
-        self.icid = icid
-        self.target = target
-
-
-@final
-class Ite:
-    """An interrupt translation entry: one event of one device (KVM: struct its_ite)."""
-
-    __slots__ = ("collection", "eventid", "irq")
-
-    def __init__(self, eventid: int, irq: Irq, collection: Collection | None) -> None:
-        """Build an entry that owns one reference of `irq`."""
-        self.eventid = eventid
-        self.irq = irq
-        self.collection = collection
-
-
-@final
-class Device:
-    """A device and its events (KVM: struct its_device)."""
-
-    __slots__ = ("bits", "devid", "ites", "itt")
-
-    def __init__(self, devid: int, itt: int, bits: int) -> None:
-        """Build a device with EventIDs of `bits` bits and its translation table at guest physical address `itt`."""
-        self.devid = devid
-        self.itt = itt
-        self.bits = bits  # 1..16
-        self.ites = EventMap()
 
 
 CACHE_KEY_SHIFT: Final = 16
@@ -104,7 +64,7 @@ class Maps:
     def find(self, devid: int, eventid: int) -> Ite | None:
         """Return the entry of an event, or None: find_ite()."""
         device = self.devices.get(devid)
-        return None if device is None else device.ites.get(eventid)
+        return None if device is None else device.ite(eventid)
 
     def add_device(self, device: Device) -> bool:
         """Map a device; False if the budget is spent."""
@@ -140,18 +100,18 @@ class Maps:
             for irq in cached.values():
                 self._lpis.put(irq)
 
-    def remove_event(self, device: Device, ite: Ite) -> None:
+    def remove_event(self, ite: Ite) -> None:
         """Remove one entry: its_free_ite().  Empty the cache first."""
-        del device.ites[ite.eventid]
+        ite.device.remove(ite.eventid)
         self.budget.used -= 1
         self._lpis.put(ite.irq)
 
     def remove_device(self, device: Device) -> None:
         """Remove a device with all its events: vgic_its_free_device()."""
         self.drop_cache()
-        for ite in device.ites.values():
-            self._lpis.put(ite.irq)
-        self.budget.used -= 1 + len(device.ites)
+        for irq in device.irqs:
+            self._lpis.put(irq)
+        self.budget.used -= 1 + len(device.irqs)
         del self.devices[device.devid]
 
     def remove_devices(self) -> None:
@@ -164,21 +124,18 @@ class Maps:
         del self.collections[collection.icid]
         self.budget.used -= 1
         for device in self.devices.values():
-            for ite in device.ites.values():
-                if ite.collection is collection:
-                    ite.collection = None
+            device.collections = [None if each is collection else each for each in device.collections]
 
     def remove_collections(self) -> None:
         """Remove every collection: vgic_its_free_collection_list()."""
         self.budget.used -= len(self.collections)
         self.collections = {}
         for device in self.devices.values():
-            for ite in device.ites.values():
-                ite.collection = None
+            device.collections = [None] * len(device.collections)
 
     def retarget(self, collection: Collection) -> None:
         """Send the LPI of every event of `collection` to its target: update_affinity_collection()."""
         for device in self.devices.values():
-            for ite in device.ites.values():
-                if ite.collection is collection:
-                    ite.irq.target = collection.target
+            for irq, each in zip(device.irqs, device.collections, strict=True):
+                if each is collection:
+                    irq.target = collection.target

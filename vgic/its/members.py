@@ -1,7 +1,7 @@
 """The events of each collection of one ITS, while one pass over its queue lasts.
 
 Room:    below batch, beside lpisets.
-Holds:   an Ite is in the group of its collection, and nowhere if it is an orphan.
+Holds:   an event is in the group of its collection, and nowhere if it is an orphan.
          A group's set has the LPIs of its events; several events may share an LPI.
 """
 
@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, final
 from vgic.irq import Irq
 
 if TYPE_CHECKING:
+    from vgic.its.devices import Collection, Device, Ite
     from vgic.its.lpisets import LpiSets
-    from vgic.its.maps import Collection, Ite, Maps
+    from vgic.its.maps import Maps
 
 
 @final
 class Group:
     """The events of one collection, and their LPIs."""
 
-    __slots__ = ("events", "ites", "lpis")
+    __slots__ = ("events", "lpis", "sharing")
 
     def __init__(self) -> None:
         """Build an empty group."""
-        self.ites: dict[Ite, None] = {}  # a set that keeps its order
-        self.events: dict[Irq, int] = {}  # how many events of the group share the LPI
+        self.events: dict[tuple[Device, int], None] = {}  # a set that keeps its order
+        self.sharing: dict[Irq, int] = {}  # how many events of the group share the LPI
         self.lpis = 0  # the set of them
 
 
@@ -38,7 +39,7 @@ class Members:
         self._lpis = lpis
         self._groups: dict[Collection, Group] = {}
         for device in maps.devices.values():
-            for ite in device.ites.values():
+            for ite in device.ites():
                 self.add(ite)
 
     def add(self, ite: "Ite") -> None:
@@ -48,10 +49,10 @@ class Members:
         group = self._groups.get(ite.collection)
         if group is None:
             group = self._groups[ite.collection] = Group()
-        group.ites[ite] = None
-        events = group.events.get(ite.irq, 0)
-        group.events[ite.irq] = events + 1
-        if not events:
+        group.events[ite.device, ite.eventid] = None
+        sharing = group.sharing.get(ite.irq, 0)
+        group.sharing[ite.irq] = sharing + 1
+        if not sharing:
             group.lpis |= self._lpis.bit(ite.irq)
 
     def remove(self, ite: "Ite") -> None:
@@ -59,12 +60,12 @@ class Members:
         if ite.collection is None:
             return
         group = self._groups[ite.collection]
-        del group.ites[ite]
-        events = group.events[ite.irq] - 1
-        if events:
-            group.events[ite.irq] = events
+        del group.events[ite.device, ite.eventid]
+        sharing = group.sharing[ite.irq] - 1
+        if sharing:
+            group.sharing[ite.irq] = sharing
         else:
-            del group.events[ite.irq]
+            del group.sharing[ite.irq]
             group.lpis ^= self._lpis.bit(ite.irq)
 
     def lpis_of(self, collection: "Collection") -> int:
@@ -76,5 +77,5 @@ class Members:
         """A collection goes: its events have none from now on."""
         group = self._groups.pop(collection, None)
         if group is not None:
-            for ite in group.ites:
-                ite.collection = None
+            for device, eventid in group.events:
+                device.move(eventid, None)

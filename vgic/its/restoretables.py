@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from vgic.errors import EEXIST, EINVAL, ENOMEM, ConfigError, GuestMemoryError, VgicError
 from vgic.ids import FIRST_LPI
+from vgic.its.devices import Collection, Device
 from vgic.its.entries import (
     CTE_TARGET_SHIFT,
     DTE_BITS,
@@ -30,7 +31,6 @@ from vgic.its.entries import (
     NOBODY,
 )
 from vgic.its.events import map_event
-from vgic.its.maps import Collection, Device
 from vgic.its.state import ENTRY_SIZE, INDIRECT, TABLE_PAGE, VALID, Its
 from vgic.its.tables import L2_ENTRIES, collection_fits, device_entry, event_entry, read_entry, table_base, table_size
 from vgic.its.vacancy import Vacancy
@@ -193,7 +193,7 @@ def _restore_event(its: Its, device: Device, eventid: int, entry: int) -> int:
         raise ConfigError(EINVAL, f"{what} is in collection {entry & ICID}, which does not exist")
     if event_entry(its, device, eventid) is None:
         raise ConfigError(EINVAL, f"{what} does not lie in RAM")
-    if map_event(its, device, eventid, intid, collection) is None:
+    if not map_event(its, device, eventid, intid, collection):
         _check_budget(its)
         raise GuestMemoryError(device.itt + eventid * ENTRY_SIZE, f"the configuration or pending byte of {what}")
     return distance

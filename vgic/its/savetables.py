@@ -7,6 +7,7 @@ Never:   changes a map.
 from typing import TYPE_CHECKING
 
 from vgic.errors import GuestMemoryError
+from vgic.its.devices import Device
 from vgic.its.entries import (
     CTE_TARGET_SHIFT,
     DTE_ITT_SHIFT,
@@ -19,7 +20,6 @@ from vgic.its.entries import (
     LAST,
     NOBODY,
 )
-from vgic.its.maps import Device
 from vgic.its.state import ENTRY_SIZE, VALID, Its
 from vgic.its.tables import device_entry, table_base, table_size, write_entry
 
@@ -59,7 +59,7 @@ def _save_devices(its: Its) -> None:
 
 def _save_events(its: Its, device: Device) -> None:
     """Write a device's events; an orphan as nothing, though its neighbour still points at it, as in Linux 6.12."""
-    ites = list(device.ites.values())
+    ites = device.ites()
     for n, ite in enumerate(ites):
         entry = 0
         if ite.collection is not None:

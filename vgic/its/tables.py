@@ -10,7 +10,7 @@ from vgic.its.state import ENTRY_SIZE, INDIRECT, TABLE_PAGE, VALID
 
 if TYPE_CHECKING:
     from vgic.dist import Dist
-    from vgic.its.maps import Device
+    from vgic.its.devices import Device
     from vgic.its.state import Its
 
 MAX_ID: Final = 0xFFFF

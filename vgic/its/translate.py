@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from vgic.ap_list import queue
 from vgic.errors import EBUSY, EINVAL, ENODEV, ConfigError, VgicError
+from vgic.its.devices import NOT_MAPPED
 from vgic.its.maps import CACHE_KEY_SHIFT
 from vgic.its.state import Its
 
@@ -28,13 +29,16 @@ def trigger(its: Its, devid: int, eventid: int) -> int:
     """
     if not its.enabled:
         raise VgicError(EBUSY, "the ITS is disabled")
-    ite = its.maps.find(devid, eventid)
-    if ite is None or ite.collection is None or ite.collection.target is None:
+    device = its.maps.devices.get(devid)
+    if device is None or (at := device.at(eventid)) == NOT_MAPPED:
         return BLOCKED
-    vcpu = ite.collection.target
+    irq = device.irqs[at]  # first: while the rest is looked at, the processor fetches it
+    collection = device.collections[at]
+    if collection is None or collection.target is None:
+        return BLOCKED
+    vcpu = collection.target
     if not vcpu.lpis_enabled:
         raise VgicError(EBUSY, f"vCPU {vcpu.index} has its LPIs disabled")
-    irq = ite.irq
     its.maps.remember(devid, eventid, irq)
     irq.pending_latch = True
     queue(irq)

@@ -23,8 +23,9 @@ from vgic.bus import Bus
 from vgic.dist import Dist
 from vgic.ids import REDIST_SIZE, UNDEFINED_ADDR, V2, V3
 from vgic.irq import Irq
+from vgic.its.devices import Collection, Device
 from vgic.its.frame import GITS
-from vgic.its.maps import CACHE_KEY_SHIFT, Collection, Device, Ite, Maps
+from vgic.its.maps import CACHE_KEY_SHIFT, Maps
 from vgic.its.state import Its
 from vgic.lpis import LpiStore
 from vgic.mapped import set_physical_active
@@ -236,7 +237,7 @@ def _its(dist: Dist, its: Its, saved: ItsRecord) -> None:
             irq = _lpi(dist, event.intid)
             irq.refs += 1
             collection = None if event.icid is None else maps.collections[event.icid]
-            device.ites[event.eventid] = Ite(event.eventid, irq, collection)
+            device.add(event.eventid, irq, collection)
     for cached in saved.cache:
         irq = _lpi(dist, cached.intid)
         irq.refs += 1

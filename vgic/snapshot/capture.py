@@ -208,7 +208,7 @@ def _its_record(its: Its) -> ItsRecord:
                 device.bits,
                 tuple(
                     EventRecord(ite.eventid, ite.irq.intid, None if ite.collection is None else ite.collection.icid)
-                    for ite in device.ites.values()
+                    for ite in device.ites()
                 ),
             )
             for device in maps.devices.values()

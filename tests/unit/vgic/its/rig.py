@@ -279,7 +279,7 @@ class ItsRig(VmRig):
         return {
             (device.devid, ite.eventid): (ite.irq.intid, None if ite.collection is None else ite.collection.icid)
             for device in (its or self.its).maps.devices.values()
-            for ite in device.ites.values()
+            for ite in device.ites()
         }
 
     def devices(self, its: Its | None = None) -> dict[int, tuple[int, int]]:
@@ -339,8 +339,8 @@ class ItsRig(VmRig):
                 assert not its.maps.cache
             for device in its.maps.devices.values():
                 assert 1 <= device.bits <= 16
-                for eventid, ite in device.ites.items():
-                    assert eventid < 1 << device.bits
+                for ite in device.ites():
+                    assert ite.eventid < 1 << device.bits
                     assert self.dist.lpis.get(ite.irq.intid) is ite.irq
                     assert ite.collection is None or its.maps.collections.get(ite.collection.icid) is ite.collection
                     refs[ite.irq.intid] = refs.get(ite.irq.intid, 0) + 1

@@ -96,7 +96,9 @@ def test_discard_of_a_queued_lpi(rig: ItsRig) -> None:
 
 @pytest.mark.parametrize("event", [20, 21, 30], ids=["mapped", "placeholder", "orphan"])
 def test_clear(event: int, rig: ItsRig) -> None:
-    irq = rig.its.maps.devices[2].ites[event].irq
+    ite = rig.its.maps.find(2, event)
+    assert ite is not None
+    irq = ite.irq
     irq.pending_latch = True
     rig.do(clear(2, event))
     assert not irq.pending_latch
@@ -113,7 +115,9 @@ def test_clear_right_after_int(rig: ItsRig) -> None:
 
 @pytest.mark.parametrize("event", [20, 21, 30], ids=["mapped", "placeholder", "orphan"])
 def test_inv(event: int, rig: ItsRig) -> None:
-    irq = rig.its.maps.devices[2].ites[event].irq
+    ite = rig.its.maps.find(2, event)
+    assert ite is not None
+    irq = ite.irq
     irq.pending_latch = True
     rig.configure(irq.intid, 0x47)
     rig.do(inv(2, event))

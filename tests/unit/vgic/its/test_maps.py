@@ -3,7 +3,8 @@
 import pytest
 
 from vgic.irq import Irq
-from vgic.its.maps import Budget, Collection, Device, Ite, Maps
+from vgic.its.devices import Collection, Device
+from vgic.its.maps import Budget, Maps
 from vgic.lpis import LpiStore
 
 
@@ -28,7 +29,7 @@ def add_event(maps: Maps, lpis: LpiStore, devid: int, eventid: int, intid: int, 
         lpis.add(irq)
     else:
         irq.refs += 1
-    device.ites[eventid] = Ite(eventid, irq, collection)
+    device.add(eventid, irq, collection)
     assert maps.budget.take()
     return irq
 
@@ -45,7 +46,7 @@ def test_sorted_however_they_came(maps: Maps, lpis: LpiStore) -> None:
     for devid, eventid in ((9, 5), (2, 1), (9, 3), (5, 0)):
         add_event(maps, lpis, devid, eventid, 8192 + eventid, None)
     assert list(maps.devices) == [2, 5, 9]
-    assert list(maps.devices[9].ites) == [3, 5]
+    assert list(maps.devices[9].eventids) == [3, 5]
 
 
 def test_a_cached_translation_holds_one_reference(maps: Maps, lpis: LpiStore) -> None:
@@ -65,9 +66,9 @@ def test_removing_an_event(maps: Maps, lpis: LpiStore) -> None:
     first, second = maps.find(3, 7), maps.find(3, 8)
     assert first is not None
     assert second is not None
-    maps.remove_event(maps.devices[3], first)
+    maps.remove_event(first)
     assert (irq.refs, maps.find(3, 7), len(lpis)) == (1, None, 1)
-    maps.remove_event(maps.devices[3], second)
+    maps.remove_event(second)
     assert len(lpis) == 0
 
 
@@ -102,10 +103,10 @@ def test_removing_a_collection_makes_orphans(maps: Maps, lpis: LpiStore) -> None
         add_event(maps, lpis, 3, eventid, 8192 + eventid, collection)
     maps.remove_collection(one)
     assert maps.collections == {2: two}
-    assert [ite.collection for ite in maps.devices[3].ites.values()] == [None, two, None]
+    assert maps.devices[3].collections == [None, two, None]
     maps.remove_collections()
     assert maps.collections == {}
-    assert [ite.collection for ite in maps.devices[3].ites.values()] == [None, None, None]
+    assert maps.devices[3].collections == [None, None, None]
     assert len(lpis) == 3, "orphans keep their LPIs"
 
 
@@ -128,7 +129,7 @@ def test_everything_mapped_is_paid_for_and_paid_back(lpis: LpiStore) -> None:
     assert (list(maps.devices), list(maps.collections), maps.budget.refused) == ([3], [1], 2)
     found = maps.find(3, 7)
     assert found is not None
-    maps.remove_event(maps.devices[3], found)
+    maps.remove_event(found)
     assert maps.budget.used == 3
     maps.remove_device(maps.devices[3])
     assert maps.budget.used == 1
