@@ -132,8 +132,7 @@ class Batch:
         irq = self._its.dist.lpis.get(intid)
         if irq is not None:
             self._lpis.meet(irq)
-        ite = None if self._members is None else device.ite(eventid)
-        if self._members is not None and ite is not None:
+        if self._members is not None and (ite := device.ite(eventid)) is not None:
             self._members.add(ite)
 
     def move(self, ite: "Ite", collection: "Collection") -> None:
@@ -147,9 +146,9 @@ class Batch:
         if self._members is not None:
             self._members.add(ite._replace(collection=collection))
 
-    def unmap(self, ite: "Ite") -> None:
+    def unmap(self, device: "Device", eventid: int) -> None:
         """An event is about to be unmapped."""
-        if self._members is not None:
+        if self._members is not None and (ite := device.ite(eventid)) is not None:
             self._members.remove(ite)
 
     def unmap_device(self, device: "Device") -> None:

@@ -174,13 +174,17 @@ def movall(its: Its, words: Words) -> None:
 
 def discard(its: Its, words: Words) -> None:
     """DISCARD: unmap an event of a mapped collection, and clear its entry in memory."""
-    ite = _find(its, words)
-    if ite is None or ite.collection is None or ite.collection.target is None:
+    eventid = words[1] & _U32
+    device = its.maps.devices.get(words[0] >> 32)
+    if device is None or (at := device.at(eventid)) == NOT_MAPPED:
+        return
+    collection = device.collections[at]
+    if collection is None or collection.target is None:
         return
     its.drop_cache()
-    its.batch.unmap(ite)
-    its.maps.remove_event(ite)
-    gpa = event_entry(its, ite.device, ite.eventid)
+    its.batch.unmap(device, eventid)
+    its.maps.remove_event(device, at)
+    gpa = event_entry(its, device, eventid)
     if gpa is not None:
         _clear_entry(its, gpa)
 

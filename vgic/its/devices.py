@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vgic.vcpu import VcpuGic
 
 NOT_MAPPED: Final = -1
+GAPS: Final = -1
 
 
 @final
@@ -37,28 +38,27 @@ class Collection:
 class Device:
     """A device and its events (KVM: struct its_device)."""
 
-    __slots__ = ("bits", "collections", "devid", "eventids", "irqs", "itt")
+    __slots__ = ("bits", "collections", "devid", "eventids", "first", "irqs", "itt")
 
     def __init__(self, devid: int, itt: int, bits: int) -> None:
         """Build a device with EventIDs of `bits` bits and its translation table at guest physical address `itt`."""
         self.devid = devid
         self.itt = itt
         self.bits = bits  # 1..16
+        self.first = 0  # its lowest EventID if there are no gaps, as drivers have it; otherwise GAPS
         self.eventids = array("H")
         self.irqs: list[Irq] = []
         self.collections: list[Collection | None] = []  # None: an orphan
 
     def at(self, eventid: int) -> int:
         """Return where the event is in the columns, or NOT_MAPPED."""
+        first = self.first
+        if first != GAPS:  # no search
+            at = eventid - first
+            return at if 0 <= at < len(self.irqs) else NOT_MAPPED
         eventids = self.eventids
-        if not eventids:
-            return NOT_MAPPED
-        last = len(eventids) - 1
-        if eventids[last] - eventids[0] == last:  # no gaps, as drivers have it: no search
-            at = eventid - eventids[0]
-            return at if 0 <= at <= last else NOT_MAPPED
         at = bisect_left(eventids, eventid)
-        return at if at <= last and eventids[at] == eventid else NOT_MAPPED
+        return at if at < len(eventids) and eventids[at] == eventid else NOT_MAPPED
 
     def add(self, eventid: int, irq: Irq, collection: Collection | None) -> None:
         """Map an event that is not mapped; a reference of `irq` becomes its own."""
@@ -67,18 +67,28 @@ class Device:
             eventids.append(eventid)
             self.irqs.append(irq)
             self.collections.append(collection)
-            return
-        at = bisect_left(eventids, eventid)
-        assert eventids[at] != eventid, f"event {eventid} is mapped already"
-        eventids.insert(at, eventid)
-        self.irqs.insert(at, irq)
-        self.collections.insert(at, collection)
+        else:
+            at = bisect_left(eventids, eventid)
+            assert eventids[at] != eventid, f"event {eventid} is mapped already"
+            eventids.insert(at, eventid)
+            self.irqs.insert(at, irq)
+            self.collections.insert(at, collection)
+        self._derive()
 
-    def remove(self, eventid: int) -> None:
-        """Unmap an event that is mapped; its reference is the caller's."""
-        at = self.at(eventid)
-        assert at != NOT_MAPPED, f"event {eventid} is not mapped"
+    def remove(self, at: int) -> None:
+        """Unmap the event there; its reference is the caller's."""
         del self.eventids[at], self.irqs[at], self.collections[at]
+        self._derive()
+
+    def _derive(self) -> None:
+        """Set `first` anew."""
+        eventids = self.eventids
+        if not eventids:
+            self.first = 0
+        elif eventids[-1] - eventids[0] == len(eventids) - 1:
+            self.first = eventids[0]
+        else:
+            self.first = GAPS
 
     def move(self, eventid: int, collection: Collection | None) -> None:
         """Put an event that is mapped in another collection, or in none."""

@@ -100,11 +100,12 @@ class Maps:
             for irq in cached.values():
                 self._lpis.put(irq)
 
-    def remove_event(self, ite: Ite) -> None:
-        """Remove one entry: its_free_ite().  Empty the cache first."""
-        ite.device.remove(ite.eventid)
+    def remove_event(self, device: Device, at: int) -> None:
+        """Remove the event there: its_free_ite().  Empty the cache first."""
+        irq = device.irqs[at]
+        device.remove(at)
         self.budget.used -= 1
-        self._lpis.put(ite.irq)
+        self._lpis.put(irq)
 
     def remove_device(self, device: Device) -> None:
         """Remove a device with all its events: vgic_its_free_device()."""

@@ -63,12 +63,10 @@ def test_a_cached_translation_holds_one_reference(maps: Maps, lpis: LpiStore) ->
 def test_removing_an_event(maps: Maps, lpis: LpiStore) -> None:
     irq = add_event(maps, lpis, 3, 7, 8192, None)
     add_event(maps, lpis, 3, 8, 8192, None)
-    first, second = maps.find(3, 7), maps.find(3, 8)
-    assert first is not None
-    assert second is not None
-    maps.remove_event(first)
+    device = maps.devices[3]
+    maps.remove_event(device, device.at(7))
     assert (irq.refs, maps.find(3, 7), len(lpis)) == (1, None, 1)
-    maps.remove_event(second)
+    maps.remove_event(device, device.at(8))
     assert len(lpis) == 0
 
 
@@ -127,9 +125,7 @@ def test_everything_mapped_is_paid_for_and_paid_back(lpis: LpiStore) -> None:
     assert not maps.add_device(Device(4, 0, 8))
     assert not maps.add_collection(Collection(2, None))
     assert (list(maps.devices), list(maps.collections), maps.budget.refused) == ([3], [1], 2)
-    found = maps.find(3, 7)
-    assert found is not None
-    maps.remove_event(found)
+    maps.remove_event(maps.devices[3], maps.devices[3].at(7))
     assert maps.budget.used == 3
     maps.remove_device(maps.devices[3])
     assert maps.budget.used == 1
