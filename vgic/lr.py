@@ -62,7 +62,7 @@ class LrRules:
             irq.priority,
             irq.group,
             linked,
-            irq.hwintid if linked else 0,
+            irq.host_irq if linked else 0,
             level and not linked,
         )
 

@@ -1,8 +1,8 @@
 """Interrupts backed by a physical one (arch timers, forwarded devices), and who owns a line.
 
 Room:    beside inject; drives the physical distributor and redistributors by their registers.
-Owns:    Irq.hw, hwintid, host_irq, mapped_by, input_level, sw_resample, owner.
-Holds:   hwintid is 0 and mapped_by None while hw is False; where an SPI is routed does not matter here.
+Owns:    Irq.hw, host_irq, mapped_by, input_level, sw_resample, owner.
+Holds:   mapped_by is None while hw is False; where an SPI is routed does not matter here.
 """
 
 from collections.abc import Hashable
@@ -20,10 +20,10 @@ _W32: Final = 4
 
 def _physical_write(irq: Irq, bank: int) -> None:
     """Write the bit of `irq`'s physical interrupt in one register bank: irq_set_irqchip_state()."""
-    word, bit = bank + irq.hwintid // 32 * 4, 1 << irq.hwintid % 32
+    word, bit = bank + irq.host_irq // 32 * 4, 1 << irq.host_irq % 32
     vcpu = irq.mapped_by
     assert vcpu is not None, f"INTID {irq.intid} is not mapped"
-    if irq.hwintid < FIRST_SPI:
+    if irq.host_irq < FIRST_SPI:
         vcpu.pe.write_private(word, bit)
     else:
         vcpu.dist.host.machine.dist.write(word, _W32, bit)
@@ -45,9 +45,9 @@ def physical_level(irq: Irq) -> bool:
         return bool(irq.input_level(irq.intid))
     vcpu = irq.mapped_by
     assert vcpu is not None, f"INTID {irq.intid} is not mapped"
-    word, bit = GICD_ISPENDR + irq.hwintid // 32 * 4, irq.hwintid % 32
+    word, bit = GICD_ISPENDR + irq.host_irq // 32 * 4, irq.host_irq % 32
     machine = vcpu.dist.host.machine
-    state = vcpu.pe.read_private(word) if irq.hwintid < FIRST_SPI else machine.dist.read(word, _W32)
+    state = vcpu.pe.read_private(word) if irq.host_irq < FIRST_SPI else machine.dist.read(word, _W32)
     return bool(state >> bit & 1)
 
 
@@ -84,7 +84,6 @@ def map_irq(vcpu: VcpuGic, host_irq: int, intid: int, input_level: LevelReader |
         raise ConfigError(EINVAL, f"cannot map INTID {intid}: the machine has no interrupt {host_irq}")
     irq.hw = True
     irq.host_irq = host_irq
-    irq.hwintid = host_irq
     irq.mapped_by = vcpu
     irq.input_level = input_level
     irq.sw_resample = sw_resample
@@ -97,7 +96,6 @@ def unmap_irq(vcpu: VcpuGic, intid: int) -> None:
     """
     irq = _initialized_irq(vcpu, intid)
     irq.hw = False
-    irq.hwintid = 0
     irq.mapped_by = None
     irq.input_level = None
     irq.sw_resample = False
@@ -106,7 +104,7 @@ def unmap_irq(vcpu: VcpuGic, intid: int) -> None:
 def get_map(vcpu: VcpuGic, intid: int) -> int:
     """Return the physical interrupt that `intid` is tied to, or -1: kvm_vgic_get_map()."""
     irq = vcpu.find_irq(intid)
-    return irq.hwintid if irq is not None and irq.hw else -1
+    return irq.host_irq if irq is not None and irq.hw else -1
 
 
 def map_is_active(vcpu: VcpuGic, intid: int) -> bool:

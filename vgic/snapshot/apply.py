@@ -208,7 +208,6 @@ def _irq(dist: Dist, saved: IrqRecord, ports: _Ports, bank: int) -> Irq:
         irq.owner = before.owner
     if mapped is not None:
         irq.hw = True
-        irq.hwintid = mapped.hwintid
         irq.mapped_by = dist.vcpus[mapped.vcpu]
         irq.sw_resample = mapped.sw_resample
         if before is not None and before.hw and mapped.input_level:

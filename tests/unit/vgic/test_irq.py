@@ -1,12 +1,13 @@
 """The questions asked of one interrupt: is it pending, and on whose list does it belong."""
 
+import sys
 from itertools import product
 from typing import Final, NamedTuple
 
 import pytest
 
 from tests.unit.vgic.rig import EDGE, LEVEL, Rig
-from vgic.irq import oracle
+from vgic.irq import Irq, oracle
 
 SPI: Final = 40
 
@@ -28,6 +29,11 @@ def test_pending(row: tuple[bool, bool, bool, bool]) -> None:
     level, line, latch, want = row
     irq = Rig().irq(SPI, level=level, line=line, latch=latch)
     assert irq.is_pending() == want
+
+
+def test_an_irq_fills_lines_of_the_cache() -> None:
+    line = 64
+    assert sys.getsizeof(Irq(40, True, False, None)) == 3 * line
 
 
 class Oracle(NamedTuple):
