@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Irq:
     """One interrupt of one VM (KVM: struct vgic_irq).  Fields are model state; registers are views of them.
 
-    With 20 fields CPython gives it three whole lines of the processor's cache; one more and most would lie in four.
+    With up to 20 fields CPython gives it three whole lines of the processor's cache; with more most would lie in four.
     """
 
     __slots__ = (
@@ -26,7 +26,6 @@ class Irq:
         "enabled",
         "group",
         "host_irq",
-        "hw",
         "input_level",
         "intid",
         "level",
@@ -57,9 +56,8 @@ class Irq:
         self.queued_on: VcpuGic | None = None  # the vCPU whose ap_list holds it; written by ap_list alone
         self.refs = 1  # who needs an LPI: ITEs, cached translations, the ap_list; at 0 it is gone
         self.route = 0  # GICv3: IROUTER's Aff2.Aff1.Aff0; GICv2: the ITARGETSR byte (KVM's union)
-        self.hw = False  # tied to the physical interrupt below; written by mapped alone
+        self.mapped_by: VcpuGic | None = None  # who tied it to the physical interrupt below; written by mapped alone
         self.host_irq = 0  # which that is, or was last
-        self.mapped_by: VcpuGic | None = None  # whose machine the physical interrupt belongs to
         self.sw_resample = False  # the host cannot deactivate through the list register
         self.input_level: LevelReader | None = None  # None: ask the physical distributor
         self.owner: Hashable | None = None  # the device that alone may drive the line
@@ -67,9 +65,14 @@ class Irq:
         self.active_source = 0  # GICv2 SGI only: CPUID of the active instance
 
     @property
+    def hw(self) -> bool:
+        """Whether it is tied to a physical interrupt."""
+        return self.mapped_by is not None
+
+    @property
     def hwintid(self) -> int:
         """The physical interrupt it is tied to now, or 0."""
-        return self.host_irq if self.hw else 0
+        return self.host_irq if self.mapped_by is not None else 0
 
     def is_pending(self) -> bool:
         """Return the pending state the distributor reports: irq_is_pending()."""

@@ -46,7 +46,7 @@ class LrRules:
         """
         active = irq.active
         level = irq.level
-        hw = irq.hw
+        hw = irq.mapped_by is not None
         linked = hw and not irq.sw_resample
         pending = (irq.pending_latch or (level and irq.line_level)) and not (active and (linked or level))
         if pending:
@@ -87,5 +87,5 @@ class LrRules:
         else:
             if not (lr_pending or lr_active):
                 irq.pending_latch = False
-            if irq.hw:
+            if irq.mapped_by is not None:
                 resample(irq, deactivated, lr_pending)

@@ -1,8 +1,8 @@
 """Interrupts backed by a physical one (arch timers, forwarded devices), and who owns a line.
 
 Room:    beside inject; drives the physical distributor and redistributors by their registers.
-Owns:    Irq.hw, host_irq, mapped_by, input_level, sw_resample, owner.
-Holds:   mapped_by is None while hw is False; where an SPI is routed does not matter here.
+Owns:    Irq.mapped_by, host_irq, input_level, sw_resample, owner.
+Holds:   an interrupt is mapped while mapped_by is not None; where an SPI is routed does not matter here.
 """
 
 from collections.abc import Hashable
@@ -82,7 +82,6 @@ def map_irq(vcpu: VcpuGic, host_irq: int, intid: int, input_level: LevelReader |
         raise ConfigError(EINVAL, f"cannot map INTID {intid}: vCPU {vcpu.index} has no such PPI or SPI")
     if not 0 <= host_irq < FIRST_SPI + vcpu.dist.host.machine.dist.config.nr_spis:
         raise ConfigError(EINVAL, f"cannot map INTID {intid}: the machine has no interrupt {host_irq}")
-    irq.hw = True
     irq.host_irq = host_irq
     irq.mapped_by = vcpu
     irq.input_level = input_level
@@ -95,7 +94,6 @@ def unmap_irq(vcpu: VcpuGic, intid: int) -> None:
     Errors: EAGAIN before init, EINVAL when the interrupt does not exist.
     """
     irq = _initialized_irq(vcpu, intid)
-    irq.hw = False
     irq.mapped_by = None
     irq.input_level = None
     irq.sw_resample = False

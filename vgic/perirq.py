@@ -110,7 +110,7 @@ class EnableSet(EnableBits):
 
     def put(self, irq: Irq) -> None:
         """Enable; a mapped level interrupt has its line sampled first, as it was not watched while disabled."""
-        if irq.hw and irq.level:
+        if irq.mapped_by is not None and irq.level:
             was_high = irq.line_level
             irq.line_level = physical_level(irq)
             if was_high and not irq.line_level and not irq.active:
@@ -143,7 +143,7 @@ class PendingBits(BitBank):
     @final
     def get(self, irq: Irq) -> bool:
         """Return the pending state: __read_pending()."""
-        if irq.level and irq.hw:
+        if irq.level and irq.mapped_by is not None:
             return physical_level(irq)
         return irq.pending_latch or (irq.level and irq.line_level)
 
@@ -156,7 +156,7 @@ class PendingSet(PendingBits):
     def put(self, irq: Irq) -> None:
         """Latch; a mapped interrupt also becomes physically active, as if the guest had taken it."""
         irq.pending_latch = True
-        if irq.hw:
+        if irq.mapped_by is not None:
             set_physical_active(irq, True)
         queue(irq)
 
@@ -187,7 +187,7 @@ class PendingClear(PendingBits):
     def put(self, irq: Irq) -> None:
         """Clear the latch, and for a mapped interrupt its physical pending state (and active, unless active here)."""
         irq.pending_latch = False
-        if irq.hw:
+        if irq.mapped_by is not None:
             clear_physical_pending(irq)
             if not irq.active:
                 set_physical_active(irq, False)
@@ -254,13 +254,13 @@ class ActiveSet(ActiveBits):
     def put(self, irq: Irq) -> None:
         """Activate; a mapped interrupt physically too."""
         irq.active = True
-        if irq.hw:
+        if irq.mapped_by is not None:
             set_physical_active(irq, True)
         queue(irq)
 
     def user_put(self, irq: Irq) -> None:
         """Activate; KVM ignores user space for a mapped interrupt, whose truth is the physical state."""
-        if not irq.hw:
+        if irq.mapped_by is None:
             irq.active = True
             queue(irq)
 
@@ -274,12 +274,12 @@ class ActiveClear(ActiveBits):
     def put(self, irq: Irq) -> None:
         """Deactivate; a mapped interrupt physically too."""
         irq.active = False
-        if irq.hw:
+        if irq.mapped_by is not None:
             set_physical_active(irq, False)
 
     def user_put(self, irq: Irq) -> None:
         """Deactivate; for a mapped interrupt nothing but another look at it."""
-        if not irq.hw:
+        if irq.mapped_by is None:
             irq.active = False
         elif irq.active:
             queue(irq)

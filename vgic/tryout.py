@@ -74,7 +74,7 @@ def _twin(irq: Irq) -> Irq:
         holder.lr_rules.fold(twin, lr.vintid, lr.pending, lr.active)
         if irq.level and lr.pending and irq.hw and not irq.sw_resample:
             twin.line_level = True  # the device will be asked; take it that it has not let go
-    twin.hw, twin.host_irq, twin.sw_resample = irq.hw, irq.host_irq, irq.sw_resample
+    twin.mapped_by, twin.host_irq, twin.sw_resample = irq.mapped_by, irq.host_irq, irq.sw_resample
     return twin
 
 

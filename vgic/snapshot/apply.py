@@ -207,7 +207,6 @@ def _irq(dist: Dist, saved: IrqRecord, ports: _Ports, bank: int) -> Irq:
     if saved.opaque_owner and before is not None and not isinstance(before.owner, str):
         irq.owner = before.owner
     if mapped is not None:
-        irq.hw = True
         irq.mapped_by = dist.vcpus[mapped.vcpu]
         irq.sw_resample = mapped.sw_resample
         if before is not None and before.hw and mapped.input_level:

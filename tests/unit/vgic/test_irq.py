@@ -33,7 +33,7 @@ def test_pending(row: tuple[bool, bool, bool, bool]) -> None:
 
 def test_an_irq_fills_lines_of_the_cache() -> None:
     line = 64
-    assert sys.getsizeof(Irq(40, True, False, None)) == 3 * line
+    assert sys.getsizeof(Irq(40, True, False, None)) in (3 * line - 8, 3 * line)  # rounded up to a multiple of 16
 
 
 class Oracle(NamedTuple):
@@ -87,7 +87,7 @@ def test_oracle(row: Oracle, source: str, hw: bool, group: int) -> None:
     for active, enabled, pending, target, dist_enabled, queued in meant(row):
         rig = SHARED
         irq = rig.irq(SPI, level=source == "wire", enabled=enabled, active=active, priority=0xF8, group=group)
-        irq.hw = hw
+        irq.mapped_by = rig.vcpus[1] if hw else None
         irq.pending_latch = pending and source == "latch"
         irq.line_level = pending and source == "wire"
         irq.target = rig.vcpus[0] if target else None
