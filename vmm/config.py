@@ -30,7 +30,7 @@ class IrqChip(Enum):
 class MachineConfig:
     """One machine, without its images.
 
-    cpus          vCPUs, 1 to 8 (GICv2) or 115 (GICv3)
+    cpus          vCPUs, 1 to 8 (GICv2) or 123 (GICv3)
     pcpus         physical CPUs they share; 0: as many as vCPUs
     ram           bytes, a multiple of 2 MiB
     irqchip       the guest's interrupt controller

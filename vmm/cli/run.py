@@ -12,14 +12,14 @@ from typing import Final
 
 from vmm.cli import Subparsers
 from vmm.cli.files import ImageFiles
-from vmm.cli.options import UsageError, add_machine_arguments
+from vmm.cli.options import FIRMWARE_CPUS, UsageError, add_machine_arguments
 
 EXTRA: Final = "pip install 'vgic[vmm]'"
 USAGE: Final = 2
 
 _DESCRIPTION: Final = """\
 Run a guest on a machine with vgic's interrupt controller, in the words of kvmtool's `lkvm run`:
-  vgic run -f gic.flat -c 4 -p ipi             a test of kvm-unit-tests
+  vgic run -f gic.flat -p ipi                  a test of kvm-unit-tests
   vgic run -k Image -i initrd -p console=ttyAMA0 --console serial
   vgic run --guests                            the guests that come with vgic
   vgic run --suite kvm-unit-tests/arm          all tests of a built kvm-unit-tests
@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument_group("several guests").add_argument(
         "--only", metavar="GLOB", help="of --guests and --suite, those with such a name"
     )
-    add_machine_arguments(parser)
+    add_machine_arguments(parser, cpus=f"{FIRMWARE_CPUS} with --firmware, else 1")
     parser.set_defaults(func=run)
 
 
@@ -64,6 +64,8 @@ def run(args: argparse.Namespace) -> int:
         return USAGE
     from vmm.cli import batch, dumpdtb, guests, launch, suite  # noqa: PLC0415  # they need the engine
 
+    if args.firmware is not None and args.cpus is None and args.replay is None:
+        args.cpus = FIRMWARE_CPUS
     files = ImageFiles(args.firmware, args.kernel, args.initrd, args.dtb)
     try:
         if args.guests or args.suite is not None:

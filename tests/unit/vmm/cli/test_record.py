@@ -77,8 +77,8 @@ def test_another_image_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["-c", "2"], "a machine with cpus 1, not 2"),
-        (["-c", "999"], "a machine with cpus 1, not 999"),
+        (["-c", "2"], "a machine with cpus 4, not 2"),
+        (["-c", "999"], "a machine with cpus 4, not 999"),
         (["--irqchip", "gicv2"], "a machine with irqchip gicv3-its, not gicv2"),
         (["-p", "x"], "the parameters '', not 'x'"),
         (["--on", "a=b"], "--replay takes its keys from the recording"),
@@ -158,8 +158,8 @@ DAMAGES = {
     "of the future": (_text(lambda text: text.replace('"version": 1', '"version": 9', 1)), "this vgic reads version 1"),
     "without end": (_text(lambda text: text.split("\n", 1)[0] + "\n"), "line 2: the run's end is missing"),
     "cut off": (_text(lambda text: text[:-20]), ""),
-    "a wrong type": (_text(lambda text: text.replace('"cpus": 1', '"cpus": "1"')), "'cpus' is '1', not of type int"),
-    "an impossible machine": (_text(lambda text: text.replace('"cpus": 1', '"cpus": 99999')), "99999 vCPUs"),
+    "a wrong type": (_text(lambda text: text.replace('"cpus": 4', '"cpus": "4"')), "'cpus' is '4', not of type int"),
+    "an impossible machine": (_text(lambda text: text.replace('"cpus": 4', '"cpus": 99999')), "99999 vCPUs"),
     "an unknown end": (_text(lambda text: text.replace("POWERED_OFF", "EXPLODED")), "none of POWERED_OFF"),
     "an unknown member": (_text(lambda text: text.replace('"status"', '"x": 1, "status"')), "unknown: x"),
     "more than one run": (_text(lambda text: text + text), ""),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -181,6 +182,13 @@ def test_the_device_tree_can_be_dumped_and_given_back(tmp_path: Path) -> None:
     assert vgic_run("-f", write_image(tmp_path, *OFF), "--dtb", str(dtb), "-c", "2") == 0
 
 
+@pytest.mark.parametrize("options", [(), ("--irqchip", "gicv2"), ("-p", "ipi")], ids=" ".join)
+def test_a_flat_image_finds_other_vcpus(options: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
+    file = str(files("vmm.guests").joinpath("ipi.flat"))
+    assert vgic_run("-m", "2048", "-f", file, *options) == 0
+    assert "ipi: boot: 4 of 4 CPUs online" in capfd.readouterr().out
+
+
 def _broken(self: Pl011, value: int) -> None:
     raise ZeroDivisionError("no luck")
 
@@ -226,7 +234,7 @@ def test_its_help_needs_no_engine() -> None:
     assert (err, process.returncode) == (b"", 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=["Ctrl-C", "SIGTERM", "SIGQUIT"])
 def test_a_signal_leaves_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     process = _process("-f", write_image(tmp_path, *prints("go\n"), LOOP), "--timeout", "60")
     assert process.stdout is not None
