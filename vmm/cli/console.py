@@ -142,9 +142,10 @@ class Console:
             if self._show is not None:
                 self._show(data)
 
-    def take_due(self) -> Reply | None:
-        """Return the next reply whose mark was printed, once."""
-        return self._due.pop(0) if self._due else None
+    def take_due(self) -> list[Reply]:
+        """Return the replies whose marks were printed since the last call, in order."""
+        due, self._due = self._due, []
+        return due
 
     def digest(self) -> str:
         """The hash of everything printed, in hexadecimal digits."""

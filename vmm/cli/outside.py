@@ -8,7 +8,7 @@ Holds:   an Event is everything that the outside did at one poll: with the same 
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, final
@@ -22,7 +22,7 @@ _KEYS_EVERY: Final = 0.005
 """Seconds between two looks at the keyboard while the guest runs."""
 _GLANCE: Final = 0.05
 """Seconds after which a wait for keys looks for signals and the time-out."""
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class Moment(NamedTuple):
@@ -106,10 +106,9 @@ class Live:
 
     def look(self, now: Moment, ticks: int | None) -> Event | None:
         """Return what happens at this poll, or None."""
-        reply: Reply | None = self._console.take_due()
-        if reply is not None:
-            end = Outcome(End.MARK, repr(reply.mark)) if reply.stop else None
-            return Event(now.tick, reply.text, end, reply.migrate)
+        due = self._console.take_due()
+        if due:
+            return _replied(now, due)
         end = self._end()
         keyboard = self._keyboard
         if end is not None or keyboard is None or keyboard.closed:
@@ -140,6 +139,12 @@ class Live:
         if self._timeout and time.monotonic() >= self._deadline:
             return Outcome(End.TIMEOUT, f"{self._timeout:g} s of wall time")
         return None
+
+
+def _replied(now: Moment, due: Sequence[Reply]) -> Event:
+    """Return all replies as one event: a machine that is saved at a prompt has the answer with it, not read yet."""
+    end = next((Outcome(End.MARK, repr(reply.mark)) for reply in due if reply.stop), None)
+    return Event(now.tick, b"".join(reply.text for reply in due), end, any(reply.migrate for reply in due))
 
 
 @final

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.vmm.cli.programs import LOOP, OFF, prints, vgic_resume, vgic_run, write_image
+from tests.unit.vmm.cli.programs import LOOP, OFF, echoes, prints, vgic_resume, vgic_run, write_image
 from vmm.guests import image
 
 HALVES = [*prints("one two\nEXIT: STA"), *prints("TUS=3\n"), *OFF]
@@ -134,3 +134,12 @@ def test_interrupts_in_every_state_go_through_the_file(irqchip: str, tmp_path: P
     typed_and_saved = ("--on", "press a key=x", "--save-on", "press a key", "--save-to", file)
     assert vgic_run(*options, *typed_and_saved) == 0
     assert vgic_resume(file) == 0
+
+
+def test_a_machine_saved_at_a_prompt_has_the_answer_with_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = str(tmp_path / "saved")
+    guest = write_image(tmp_path, *prints("key? "), *echoes("x"), *prints("\nEXIT: STATUS=1\n"), *OFF)
+    assert vgic_run("-f", guest, "--on", "key?=x", "--save-on", "key?", "--save-to", file, "--slice", "5000") == 0
+    assert capfd.readouterr().out == "key? ", "it reads the key when it has been moved, not before"
+    assert vgic_resume(file, "--budget", "1M") == 0
+    assert capfd.readouterr().out == "x\nEXIT: STATUS=1\n"
