@@ -48,3 +48,11 @@ def test_other_packages_add_commands(command: str, status: int, monkeypatch: pyt
     entry = metadata.EntryPoint("more", f"{__name__}:add_commands", main.COMMAND_GROUP)
     monkeypatch.setattr(metadata, "entry_points", lambda group: [entry] if group == main.COMMAND_GROUP else [])
     assert main.main([command]) == status
+
+
+def test_a_stop_while_commands_are_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry_points(group: str) -> list[metadata.EntryPoint]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
+    assert main.main(["check"]) == 130
