@@ -21,7 +21,7 @@ def dump(args: argparse.Namespace, files: ImageFiles) -> None:
         if files.firmware is None and files.kernel is None:
             dtb = build_dtb(config, params=params, initrd=None, frequency=FREQUENCY)
         else:
-            placement = place(files.read(params), config, FREQUENCY)
+            placement = place(files.read(params, config.ram), config, FREQUENCY)
             dtb = next(data for gpa, data in placement.pieces if gpa == placement.dtb_gpa)
     except ConfigError as error:
         raise UsageError(str(error)) from None

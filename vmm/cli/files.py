@@ -6,9 +6,13 @@ Room:    below the commands.
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from vmm.cli.options import UsageError
+from vmm.layout import MIB
 from vmm.loader import Images
+
+_CHUNK: Final = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +24,31 @@ class ImageFiles:
     initrd: Path | None = None
     dtb: Path | None = None
 
-    def read(self, params: str) -> Images:
-        """Read them.  Errors: UsageError."""
+    def read(self, params: str, ram: int) -> Images:
+        """Read them for a machine with so many bytes of RAM.  Errors: UsageError."""
         return Images(
-            read_file("firmware", self.firmware),
-            read_file("kernel", self.kernel),
-            read_file("initrd", self.initrd),
-            read_file("device tree", self.dtb),
+            read_file("firmware", self.firmware, ram),
+            read_file("kernel", self.kernel, ram),
+            read_file("initrd", self.initrd, ram),
+            read_file("device tree", self.dtb, ram),
             params,
         )
 
 
-def read_file(what: str, path: Path | None) -> bytes | None:
-    """Return a file's bytes.  Errors: UsageError."""
+def read_file(what: str, path: Path | None, ram: int) -> bytes | None:
+    """Return a file's bytes, of which there is room for `ram`: some files never end.  Errors: UsageError."""
     if path is None:
         return None
+    data = bytearray()
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            while len(data) <= ram and (chunk := file.read(_CHUNK)):
+                data += chunk
     except OSError as error:
         raise UsageError(f"cannot read the {what} {path}: {error.strerror or error}") from None
+    if len(data) > ram:
+        raise UsageError(f"the {what} {path} does not fit into {ram // MIB} MiB of RAM; more RAM may help")
+    return bytes(data)
 
 
 def hashes(images: Images) -> dict[str, str]:

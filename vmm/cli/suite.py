@@ -14,7 +14,7 @@ from vmm.cli.batch import SECONDS, Job
 from vmm.cli.files import read_file
 from vmm.cli.options import UsageError, config_of
 from vmm.config import IrqChip
-from vmm.layout import MIB
+from vmm.layout import MAX_RAM, MIB
 from vmm.loader import Images
 
 V2, V3, ITS = IrqChip.GICV2, IrqChip.GICV3, IrqChip.GICV3_ITS
@@ -83,5 +83,5 @@ def _image(folder: Path, name: str) -> bytes | None:
     """Return an image of the folder, or of its subfolder arm.  Errors: UsageError."""
     for path in (folder / name, folder / "arm" / name):
         if path.is_file():
-            return read_file("image", path)
+            return read_file("image", path, MAX_RAM)
     return None
