@@ -6,7 +6,6 @@ Holds:   a run passes when it ends as its job expects; the table has a line for 
 
 import argparse
 import gc
-import json
 import re
 import sys
 import time
@@ -14,14 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Final
 
 from vmm.cli.console import Console, Reply
-from vmm.cli.launch import show, tell, tell_failure
-from vmm.cli.options import OFF, STDOUT, UsageError
+from vmm.cli.launch import UNWRITABLE, show, tell_failure, write_json
+from vmm.cli.options import OFF, UsageError
 from vmm.cli.outside import Live, Signals, caught_signals
-from vmm.cli.report import Json, in_words, measure
+from vmm.cli.report import Json, in_words, measure, table
 from vmm.cli.session import DefectError, OutputError, Session
 from vmm.cli.start import build
 from vmm.config import MachineConfig
@@ -90,12 +88,13 @@ def run(args: argparse.Namespace, jobs: Iterable[Job]) -> int:
     for row in rows:
         if row.verdict == FAIL:
             _explain(row)
-    if args.json is not None:
-        _write_json(args.json, rows)
+    written = args.json is None or _write_json(args, rows)
     found = Counter(row.verdict for row in rows)
     left = f", {len(chosen) - len(rows)} not run" if len(rows) < len(chosen) else ""
     print(f"\n{len(rows)} runs in {time.perf_counter() - began:.1f} s{left}")
     print(f"{found[PASS]} passed, {found[FAIL]} failed, {found[SKIP]} skipped", flush=True)
+    if not written:
+        return UNWRITABLE
     if signals.caught:
         return End.INTERRUPTED.value
     return 1 if found[FAIL] else 0 if found[PASS] else ALL_SKIPPED
@@ -106,10 +105,11 @@ def _run_all(args: argparse.Namespace, jobs: Sequence[Job], signals: Signals) ->
     print(f"{'name':<{width}}  {_columns(_HEADS)}", flush=True)
     rows: list[Row] = []
     for job in jobs:
-        if signals.caught:
-            break
         row = _run_one(args, job, signals)
         gc.collect()  # its machine has hundreds of megabytes and points to itself
+        if signals.caught:
+            print(f"interrupted in {job.name}: {signals.caught[0]}", flush=True)
+            break
         rows.append(row)
         print(f"{job.name:<{width}}  {_columns(_cells(row))}", flush=True)
     return rows
@@ -124,6 +124,8 @@ def _run_one(args: argparse.Namespace, job: Job, signals: Signals) -> Row:
     except (DefectError, OutputError, UsageError) as error:
         tell_failure("vgic run", error, debug=args.debug)
         return Row(job, FAIL, str(error), _tests(console), _lines(console))
+    if args.stats:
+        print(table(result), file=sys.stderr)
     return Row(
         job,
         _verdict(job, result.outcome),
@@ -177,18 +179,15 @@ def _explain(row: Row) -> None:
         print(f"    {line}")
 
 
-def _write_json(where: str, rows: Sequence[Row]) -> None:
-    text = json.dumps(
-        [
-            {"name": row.job.name, "verdict": row.verdict, "words": row.words, "tests": row.tests, **row.measured}
-            for row in rows
-        ]
-    )
-    if where == STDOUT:
-        print(text)
-        return
+def _write_json(args: argparse.Namespace, rows: Sequence[Row]) -> bool:
+    """Write what `--json` asked for; False, and said so, if it cannot be."""
+    measured = [
+        {"name": row.job.name, "verdict": row.verdict, "words": row.words, "tests": row.tests, **row.measured}
+        for row in rows
+    ]
     try:
-        Path(where).write_text(text + "\n")
-    except OSError as error:
-        tell("vgic run", f"cannot write {where}: {error.strerror or error}")
-        sys.exit(1)
+        write_json(args.json, measured)
+    except OutputError as error:
+        tell_failure("vgic run", error, debug=args.debug)
+        return False
+    return True

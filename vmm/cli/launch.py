@@ -56,10 +56,11 @@ def run_files(args: argparse.Namespace, files: ImageFiles, params: str | None, c
 
     def begin(recording: Recording | None) -> Start:
         if recording is None:
-            return switched_on(config_of(args), files.read(params or ""))
+            config = config_of(args)
+            return switched_on(config, files.read(params or "", config.ram))
         header = recording.header
         _check_words(header, given(args), params)
-        return switched_on(header.config, files.read(header.params))
+        return switched_on(header.config, files.read(header.params, header.config.ram))
 
     return run_from(args, begin, command)
 
@@ -259,16 +260,18 @@ def report(args: argparse.Namespace, command: str, result: Result, recording: Re
     if args.stats:
         print(table(result), file=sys.stderr)
     if args.json is not None:
-        _write_json(args.json, measure(result) | ({} if differences is None else {"replay": differences}), console)
+        measured = measure(result) | ({} if differences is None else {"replay": differences})
+        write_json(args.json, measured, midline=console.midline)
     if differences is not None:
         return DIFFERENT if differences else SAME
     return outcome.exit_status
 
 
-def _write_json(where: str, measured: Json, console: Console) -> None:
+def write_json(where: str, measured: Json, *, midline: bool = False) -> None:
+    """Write what `--json` asked for; `midline`: the guest ended in the middle of a line.  Errors: OutputError."""
     text = json.dumps(measured)
     if where == STDOUT:
-        print("\n" + text if console.midline else text)
+        print("\n" + text if midline else text)
         return
     try:
         Path(where).write_text(text + "\n")

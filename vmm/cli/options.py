@@ -135,7 +135,11 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
         metavar="FILE",
         help="where to: `vgic resume FILE` goes on with it (default: %(default)s)",
     )
-    group.add_argument("--debug", action="store_true", help="show a traceback when vgic itself is at fault")
+    group.add_argument(
+        "--debug",
+        action="store_true",
+        help="show a traceback when vgic itself is at fault; with several guests, show what they print",
+    )
 
 
 def given(args: argparse.Namespace) -> dict[str, object]:

@@ -43,7 +43,11 @@ def from_bytes(data: bytes) -> MachineState:
 
 
 def write(state: MachineState, path: Path) -> None:
-    """Write a file, in place of one that is there.  Errors: OSError."""
+    """Write a file, in place of one that is there; a device or a pipe is written to, of course.  Errors: OSError."""
+    path = Path(os.path.realpath(path))  # a link goes on pointing where it does
+    if path.exists() and not path.is_file():
+        path.write_bytes(to_bytes(state))
+        return
     with tempfile.NamedTemporaryFile(prefix=f"{path.name}-", dir=path.parent, delete=False) as file:
         try:
             file.write(to_bytes(state))

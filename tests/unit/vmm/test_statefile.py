@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -160,6 +161,25 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         write(STATES["snapshot"], tmp_path / "nowhere" / "saved")
     assert [path.name for path in tmp_path.iterdir()] == ["saved"], "no temporary file is left"
+
+
+def test_a_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "target")
+    write(STATES["snapshot"], link)
+    assert link.is_symlink()
+    assert from_bytes((tmp_path / "target").read_bytes()) == STATES["snapshot"]
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = to_bytes(STATES["snapshot"])
+    reader = os.open(pipe, os.O_RDWR)
+    write(STATES["snapshot"], pipe)
+    assert pipe.is_fifo()
+    assert os.read(reader, len(data) + 1) == data
+    os.close(reader)
 
 
 def test_a_guest_that_goes_through_files_cannot_tell() -> None:

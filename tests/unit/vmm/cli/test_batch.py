@@ -1,11 +1,14 @@
 """Several runs and their table: `--guests` and `--suite`."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.unit.vmm.cli.programs import LOOP, OFF, RESET, echoes, prints, vgic_run, write_image
+from vmm.devices.pl011 import Pl011
 
 PASSES = [*prints("PASS: x\nSUMMARY: 3 tests\n\nEXIT: STATUS=1\n"), *OFF]
 FAILS = [*prints("FAIL: y\nSUMMARY: 1 tests, 1 unexpected failures\n\nEXIT: STATUS=3\n"), *OFF]
@@ -85,3 +88,28 @@ GUESTS = {
 def test_our_own_guests_end_as_they_should(row: tuple[str, ...], capfd: pytest.CaptureFixture[str]) -> None:
     assert vgic_run("--guests", "--only", *row) == 0
     assert " passed, 0 failed, 0 skipped" in capfd.readouterr().out
+
+
+def test_what_was_interrupted_has_not_failed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send_one(self: Pl011, value: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Pl011, "_send_one", send_one)
+    assert suite(tmp_path, timer=[*prints("x"), LOOP]) == 130
+    out = capfd.readouterr().out
+    assert "interrupted in timer: SIGINT" in out
+    assert out.endswith(", 2 not run\n0 passed, 0 failed, 0 skipped\n")
+
+
+def test_statistics_of_each_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert suite(tmp_path, "--stats", timer=PASSES) == 0
+    assert capfd.readouterr().err.count("list registers") == 2
+
+
+def test_figures_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert suite(tmp_path, "--json", "/dev/full", timer=PASSES) == 74
+    out, err = capfd.readouterr()
+    assert err == "vgic run: cannot write /dev/full: No space left on device\n"
+    assert out.endswith("2 passed, 0 failed, 0 skipped\n")

@@ -91,6 +91,10 @@ BAD = {
         ["-f", "{image}", "--replay", "{tmp}/none"],
         "cannot read the recording {tmp}/none: No such file or directory",
     ),
+    "a file that never ends": (
+        ["-f", "{image}", "-m", "2", "-i", "/dev/zero"],
+        "the initrd /dev/zero does not fit into 2 MiB of RAM; more RAM may help",
+    ),
     "a suite without images": (["--suite", "{tmp}/none"], "no selftest.flat, gic.flat"),
     "no guest of such a name": (["--guests", "--only", "xyz"], "no run is left"),
 }
@@ -234,7 +238,9 @@ def test_its_help_needs_no_engine() -> None:
     assert (err, process.returncode) == (b"", 0)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=["Ctrl-C", "SIGTERM", "SIGQUIT"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT], ids=["Ctrl-C", "SIGTERM", "SIGQUIT"]
+)
 def test_a_signal_leaves_cleanly(number: signal.Signals, tmp_path: Path) -> None:
     process = _process("-f", write_image(tmp_path, *prints("go\n"), LOOP), "--timeout", "60")
     assert process.stdout is not None
@@ -266,3 +272,20 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert b"cannot write the console: No space left on device\n" in err
     assert b"Traceback" not in err
     assert process.returncode == 74
+
+
+@pytest.mark.parametrize("options", [("--json", "--console", "off"), ("--guests", "--only", "spin")], ids=" ".join)
+def test_what_it_says_itself_on_a_full_disk(options: tuple[str, ...], tmp_path: Path) -> None:
+    what = () if "--guests" in options else ("-f", write_image(tmp_path, *OFF))
+    with open("/dev/full", "wb") as full:
+        process = _process(*what, *options, stdout=full.fileno())
+        _, err = process.communicate(timeout=60)
+    assert err == b"vgic: cannot go on: [Errno 28] No space left on device\n"
+    assert process.returncode == 74
+
+
+def test_nowhere_to_print(tmp_path: Path) -> None:
+    """As a shell has it with `>&-`."""
+    process = _process("-f", write_image(tmp_path, *prints("line\n"), *OFF), before="sys.stdout = None")
+    assert process.communicate(timeout=60) == (b"", b"")
+    assert process.returncode == 0
