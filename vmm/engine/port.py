@@ -59,6 +59,8 @@ _RNDR: Final = (2, 4, 3)
 """CRn, CRm and op1 of the random numbers, which would be the host's."""
 _MAX_TIMER_HOOKS: Final = 256
 """Addresses that get a hook of their own; a guest with more of them gets hooks everywhere instead."""
+_MAX_BLOCKS: Final = 1 << 17
+"""Blocks translated between two flushes: for those it forgets singly the engine keeps memory, up to a gigabyte."""
 _SCRATCH_SIZE: Final = 0x1000
 _BRANCH_TO_SELF: Final = (0x1400_0000).to_bytes(4, "little")
 _CODE_LINE: Final = 64
@@ -139,6 +141,7 @@ class Engine:
         self._timer_hooks: dict[int, int] = {}  # address of the instruction, bit 0 set for MRS -> hook
         self._stale: list[tuple[int, int]] = []  # blocks translated before their hooks were there
         self._all_stale = False
+        self._blocks = 0  # translated since all were forgotten
         self._lines: dict[int, int] = {}  # physical address of each line that was translated -> its virtual one
         self._shared = shared
         self._hook()
@@ -301,6 +304,7 @@ class Engine:
     def flush_code(self) -> None:
         """Forget every translated block."""
         self._lines.clear()
+        self._blocks = 0
         self.core.forget_code()
 
     # -- registers -------------------------------------------------------------------------------
@@ -513,6 +517,10 @@ class Engine:
                 va = line - self._pa.value + pc
                 if self._lines.setdefault(line, va) != va:
                     self._lines[line] = _TWO_PLACES
+            self._blocks += 1
+            if self._blocks == _MAX_BLOCKS:
+                self._all_stale = True
+                lib.uc_emu_stop(self._handle)
             at = self._pa.value - self.ram.base
             for match in _TIMER_INSN.finditer(self.ram.data[at : at + size]):
                 read = bool(int.from_bytes(match[1], "little") & _READ_BIT)

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from vmm.engine import arm64
+from vmm.engine import arm64, port
 from vmm.engine.make import engine_maker
 from vmm.engine.memory import GuestRam
 from vmm.engine.port import Engine
@@ -110,6 +110,20 @@ def test_invalidated_instructions_are_fetched_again(invalidate: int) -> None:
     assert engine.executed() == 5
     assert not engine.stopped
     assert engine.x(0) == 1 + 16
+
+
+@pytest.mark.parametrize("limit", [2, 3, 7])
+def test_a_guest_with_new_code_without_end_does_not_fill_the_hosts_memory(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(port, "_MAX_BLOCKS", limit)
+    guest = reader(10)
+    flushes: list[None] = []
+    forget_code = guest.engine.core.forget_code
+    monkeypatch.setattr(type(guest.engine.core), "forget_code", lambda core: flushes.append(forget_code()))
+    assert guest.engine.run(30) == 0
+    assert (guest.engine.executed(), guest.engine.x(0), guest.reads) == (30, 10, 10)
+    assert len(flushes) >= 10 // limit
 
 
 def test_hardware_breakpoints_are_loaded_with_a_core() -> None:
