@@ -51,6 +51,13 @@ def read_file(what: str, path: Path | None, ram: int) -> bytes | None:
     return bytes(data)
 
 
+def read_if(path: Path, begins: bytes) -> bytes:
+    """Return a file's bytes, or only the first ones if it does not begin so: some files never end.  Errors: OSError."""
+    with path.open("rb") as file:
+        data = file.read(len(begins))
+        return data + file.read() if data == begins else data
+
+
 def hashes(images: Images) -> dict[str, str]:
     """Return the hash of each image there is, in hexadecimal digits."""
     return {

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias, final
 
+from vmm.cli.files import read_if
 from vmm.cli.outside import Event, Moment
 from vmm.cli.session import DivergedError, OutputError, Result
 from vmm.config import ConfigError, IrqChip, MachineConfig
@@ -171,7 +172,7 @@ def _words(moment: Moment) -> str:
 
 def read_recording(path: Path) -> Recording:
     """Read a recording.  Errors: OSError, RecordingError."""
-    lines = path.read_bytes().split(b"\n")
+    lines = read_if(path, b"{").split(b"\n")
     number = 1  # of the line being read
     try:
         header = _header(_Line(lines[0]))

@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from vmm.cli import Subparsers
+from vmm.cli.files import read_if
 from vmm.cli.options import UsageError, add_resume_arguments, given
 from vmm.cli.run import USAGE, has_engine
 from vmm.config import ConfigError
@@ -39,7 +40,7 @@ def run(args: Namespace) -> int:
 
     def begin(recording: Recording | None) -> start.Start:
         try:
-            data = args.file.read_bytes()
+            data = read_if(args.file, statefile.BEGINS)
             state = statefile.from_bytes(data)
             config = dataclasses.replace(state.config, **given(args))  # type: ignore[arg-type]  # as argparse made them
         except OSError as error:

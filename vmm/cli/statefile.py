@@ -15,6 +15,8 @@ from typing import Final
 from vmm.snapshot import MachineState, SnapshotError
 from vmm.statefile import from_members, to_members
 
+BEGINS: Final = b"PK\x03\x04"
+"""The first bytes of every file."""
 _LEVEL: Final = 1
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 

@@ -113,6 +113,14 @@ def test_what_cannot_be_resumed(
     assert err.count("\n") == 1
 
 
+def test_a_file_that_never_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert vgic_resume("/dev/zero") == 2
+    assert vgic_run("-f", write_image(tmp_path, *OFF), "--replay", "/dev/zero") == 2
+    err = capfd.readouterr().err
+    assert "/dev/zero: the file: it is no archive" in err
+    assert "/dev/zero, line 1: this is no line of a recording" in err
+
+
 def test_what_cannot_be_saved(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     guest = write_image(tmp_path, *HALVES)
     nowhere = str(tmp_path / "nowhere" / "saved")
