@@ -2,7 +2,8 @@
 
 Room:    the command; launch runs one machine, batch many.
 Holds:   exit status 0 when the guest ended itself and found nothing wrong; else the guest's own status, or how it ended
-         (vmm.outcome.End); 2 for a command line or an image that makes no sense, 70 for a defect of vgic.
+         (vmm.outcome.End); 2 for a command line or an image that makes no sense, 74 for output that cannot be
+         written, 70 for a defect of vgic.
 """
 
 import argparse
@@ -28,7 +29,8 @@ Run a guest on a machine with vgic's interrupt controller, in the words of kvmto
 _STATUS: Final = """\
 exit status: 0 the guest powered off and found nothing wrong; the n of its `EXIT: STATUS=n` (3 failures, 77 skipped,
 127 aborted); 4 reset, 5 deadlock, 6 every vCPU off, 7 budget used up, 8 fault at the guest's own exception vector,
-9 the engine gave up, 124 timed out, 130 interrupted; 2 a bad option or image; 70 a defect of vgic.
+9 the engine gave up, 124 timed out, 130 interrupted; 2 a bad option or image, 74 output
+that cannot be written, 70 a defect of vgic; 1 a replay that is another run, or several runs of which one failed.
 """
 
 
