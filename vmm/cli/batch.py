@@ -17,12 +17,12 @@ from typing import Final
 
 from vmm.cli.console import Console, Reply
 from vmm.cli.launch import UNWRITABLE, show, tell_failure, write_json
-from vmm.cli.options import OFF, UsageError
+from vmm.cli.options import OFF, UsageError, config_of
 from vmm.cli.outside import Live, Signals, caught_signals
 from vmm.cli.report import Json, in_words, measure, table
 from vmm.cli.session import DefectError, OutputError, Session
 from vmm.cli.start import build
-from vmm.config import MachineConfig
+from vmm.config import IrqChip, MachineConfig
 from vmm.loader import Images
 from vmm.outcome import End, Outcome
 
@@ -72,6 +72,12 @@ class Row:
     instructions: int = 0
     seconds: float = 0.0
     measured: Mapping[str, Json] = field(default_factory=dict)
+
+
+def config_for(args: argparse.Namespace, irqchip: IrqChip, cpus: int, **more: object) -> MachineConfig:
+    """Return one of several machines; those with fewer vCPUs than `--pcpus` share none.  Errors: UsageError."""
+    pcpus = None if args.pcpus is None else min(args.pcpus, cpus)
+    return config_of(argparse.Namespace(**{**vars(args), "irqchip": irqchip, "cpus": cpus, "pcpus": pcpus}), **more)
 
 
 def run(args: argparse.Namespace, jobs: Iterable[Job]) -> int:

@@ -7,8 +7,8 @@ import argparse
 from collections.abc import Iterator
 from typing import Final
 
-from vmm.cli.batch import Job
-from vmm.cli.options import config_of
+from vmm.cli.batch import Job, config_for
+from vmm.config import MAX_CPUS_V2, IrqChip
 from vmm.guests import GUESTS, Guest, image
 from vmm.loader import Images
 from vmm.outcome import End
@@ -34,15 +34,12 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
             if irqchip not in guest.irqchips:
                 continue
             for cpus in guest.cpus if args.cpus is None or guest.cpus == (1,) else (args.cpus,):
-                more = {"irqchip": irqchip, "cpus": cpus}
-                if guest.end is End.BUDGET:
-                    more["budget"] = BUDGET
-                yield from _of(guest, args, more)
+                if cpus <= MAX_CPUS_V2 or irqchip is not IrqChip.GICV2 or args.irqchip is not None:
+                    yield from _of(guest, args, irqchip, cpus)
 
 
-def _of(guest: Guest, args: argparse.Namespace, more: dict[str, object]) -> Iterator[Job]:
-    chosen = argparse.Namespace(**{**vars(args), "cpus": None})
-    config = config_of(chosen, **more)
+def _of(guest: Guest, args: argparse.Namespace, irqchip: IrqChip, cpus: int) -> Iterator[Job]:
+    config = config_for(args, irqchip, cpus, **({"budget": BUDGET} if guest.end is End.BUDGET else {}))
     code = image(guest.name)
     yield Job(guest.name, config, Images(firmware=code), guest.end, guest.status)
     if guest.name == "silent-exit":

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vmm.cli.batch import SECONDS, Job
+from vmm.cli.batch import SECONDS, Job, config_for
 from vmm.cli.files import read_file
-from vmm.cli.options import UsageError, config_of
+from vmm.cli.options import UsageError
 from vmm.config import IrqChip
 from vmm.layout import MAX_RAM, MIB
 from vmm.loader import Images
@@ -72,11 +72,9 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def _job(test: Test, args: argparse.Namespace, code: bytes, irqchip: IrqChip, cpus: int) -> Job:
-    more: dict[str, object] = {"irqchip": irqchip, "cpus": cpus}
-    if test.mib:
-        more["ram"] = test.mib * MIB
+    config = config_for(args, irqchip, cpus, **({"ram": test.mib * MIB} if test.mib else {}))
     images = Images(firmware=code, initrd=ENVIRONMENT, params=test.words.format(cpus=cpus))
-    return Job(test.name, config_of(args, **more), images, seconds=test.seconds)
+    return Job(test.name, config, images, seconds=test.seconds)
 
 
 def _image(folder: Path, name: str) -> bytes | None:

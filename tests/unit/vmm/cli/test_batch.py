@@ -113,3 +113,16 @@ def test_figures_that_cannot_be_written(tmp_path: Path, capfd: pytest.CaptureFix
     out, err = capfd.readouterr()
     assert err == "vgic run: cannot write /dev/full: No space left on device\n"
     assert out.endswith("2 passed, 0 failed, 0 skipped\n")
+
+
+def test_machines_with_fewer_vcpus_than_pcpus(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert vgic_run("--guests", "--only", "wfi", "--irqchip", "gicv3", "--pcpus", "2") == 0
+    assert "4 passed" in capfd.readouterr().out
+    assert suite(tmp_path, "--pcpus", "2", timer=PASSES, psci=PASSES) == 0
+
+
+def test_more_vcpus_than_a_gicv2_has(capfd: pytest.CaptureFixture[str]) -> None:
+    assert vgic_run("--guests", "--only", "ipi", "-c", "9") == 0
+    assert "gicv2" not in capfd.readouterr().out
+    assert vgic_run("--guests", "--only", "ipi", "-c", "9", "--irqchip", "gicv2") == 2
+    assert "9 vCPUs: 1 to 8 are possible" in capfd.readouterr().err
