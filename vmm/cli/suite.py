@@ -27,7 +27,11 @@ ENVIRONMENT: Final = b"ERRATA_FORCE=y\nERRATA_6c7a5dce22b3=y\nERRATA_8c58be34494
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One test: `words` are its arguments, in which {cpus} is how many there are."""
+    """One test.
+
+    words  its arguments, in which {cpus} is how many there are, and {mib} how much RAM
+    mib    of RAM unless `--mem` says otherwise; 0: what every machine has
+    """
 
     name: str
     words: str
@@ -39,7 +43,7 @@ class Test:
 
 
 TESTS: Final = (
-    Test("selftest-setup", "setup smp={cpus} mem=256", (ITS,), (2,), "selftest.flat", 256),
+    Test("selftest-setup", "setup smp={cpus} mem={mib}", (ITS,), (2,), "selftest.flat", 256),
     Test("selftest-vectors-kernel", "vectors-kernel", (ITS,), (1,), "selftest.flat"),
     Test("selftest-vectors-user", "vectors-user", (ITS,), (1,), "selftest.flat"),
     Test("selftest-smp", "smp", BOTH, (4, 8), "selftest.flat"),
@@ -73,7 +77,7 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 def _job(test: Test, args: argparse.Namespace, code: bytes, irqchip: IrqChip, cpus: int) -> Job:
     config = config_for(args, irqchip, cpus, **({"ram": test.mib * MIB} if test.mib else {}))
-    images = Images(firmware=code, initrd=ENVIRONMENT, params=test.words.format(cpus=cpus))
+    images = Images(firmware=code, initrd=ENVIRONMENT, params=test.words.format(cpus=cpus, mib=config.ram // MIB))
     return Job(test.name, config, images, seconds=test.seconds)
 
 

@@ -1,5 +1,6 @@
 """Several runs and their table: `--guests` and `--suite`."""
 
+import argparse
 import json
 import os
 import signal
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vmm.cli.programs import LOOP, OFF, RESET, echoes, prints, vgic_run, write_image
+from vmm.cli import run
+from vmm.cli.suite import jobs as suite_jobs
 from vmm.devices.pl011 import Pl011
 
 PASSES = [*prints("PASS: x\nSUMMARY: 3 tests\n\nEXIT: STATUS=1\n"), *OFF]
@@ -126,3 +129,13 @@ def test_more_vcpus_than_a_gicv2_has(capfd: pytest.CaptureFixture[str]) -> None:
     assert "gicv2" not in capfd.readouterr().out
     assert vgic_run("--guests", "--only", "ipi", "-c", "9", "--irqchip", "gicv2") == 2
     assert "9 vCPUs: 1 to 8 are possible" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "mib"), [((), 256), (("-m", "2G"), 2048)], ids=["as upstream", "--mem"])
+def test_the_setup_test_is_told_how_much_ram_there_is(options: tuple[str, ...], mib: int, tmp_path: Path) -> None:
+    write_image(tmp_path, *PASSES, name="selftest.flat")
+    parser = argparse.ArgumentParser()
+    run.add_parser(parser.add_subparsers())
+    setup = next(iter(suite_jobs(parser.parse_args(["run", "--suite", str(tmp_path), *options]))))
+    assert (setup.name, setup.images.params) == ("selftest-setup", f"setup smp=2 mem={mib}")
+    assert setup.config.ram == mib << 20
