@@ -120,7 +120,8 @@ def _save(path: Path, command: str, result: Result) -> bool:
     if result.outcome.end is not End.MARK:
         return False
     try:
-        statefile.write(save(result.machine, console=result.console.tail()), path)
+        with caught_signals():  # the first one finds the machine saved; the second one ends this
+            statefile.write(save(result.machine, console=result.console.tail()), path)
     except (OSError, SnapshotError) as error:
         raise OutputError(f"cannot save the machine to {path}: {getattr(error, 'strerror', None) or error}") from None
     tell(command, f"saved: vgic resume {shlex.quote(str(path))} goes on from here")

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.unit.vmm.cli.programs import LOOP, OFF, echoes, prints, vgic_resume, vgic_run, write_image
+from vmm.cli import statefile
 from vmm.guests import image
+from vmm.snapshot import MachineState
 
 HALVES = [*prints("one two\nEXIT: STA"), *prints("TUS=3\n"), *OFF]
 """A guest that may be saved in the middle of its own status."""
@@ -111,6 +115,25 @@ def test_what_cannot_be_resumed(
     assert err.startswith("vgic resume: ")
     assert said in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("signals", "left"), [(1, ["guest.flat", "saved"]), (2, ["guest.flat"])], ids=["once", "twice"]
+)
+def test_a_signal_while_it_saves(
+    signals: int, left: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(state: MachineState) -> bytes:
+        for _ in range(signals):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return to_bytes(state)
+
+    to_bytes = statefile.to_bytes
+    monkeypatch.setattr(statefile, "to_bytes", interrupted)
+    guest = write_image(tmp_path, *HALVES)
+    with suppress(KeyboardInterrupt):
+        assert vgic_run("-f", guest, *SHORT, "--save-on", "two", "--save-to", str(tmp_path / "saved")) == 0
+    assert sorted(os.listdir(tmp_path)) == left, "all of it or nothing"
 
 
 def test_a_file_that_never_ends(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
