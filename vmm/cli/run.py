@@ -51,7 +51,12 @@ def add_parser(subparsers: Subparsers) -> None:
     images = parser.add_argument_group("images")
     images.add_argument("-i", "--initrd", type=Path, metavar="FILE", help="initramfs, or kvm-unit-tests' environment")
     images.add_argument("-p", "--params", metavar="WORDS", help="the guest's command line")
-    images.add_argument("--dtb", type=Path, metavar="FILE", help="a device tree instead of the machine's own")
+    images.add_argument(
+        "--dtb",
+        type=Path,
+        metavar="FILE",
+        help="a device tree instead of the machine's own, as it is: it names the guest's words itself",
+    )
     images.add_argument("--dump-dtb", type=Path, metavar="FILE", help="write the device tree the guest gets")
     parser.add_argument_group("several guests").add_argument(
         "--only", metavar="GLOB", help="of --guests and --suite, those with such a name"
@@ -70,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         args.cpus = FIRMWARE_CPUS
     files = ImageFiles(args.firmware, args.kernel, args.initrd, args.dtb)
     try:
+        if args.dtb is not None and args.params:
+            raise UsageError("--params would not get into the device tree of --dtb, which is used as it is")
         if args.guests or args.suite is not None:
             jobs = guests.jobs(args) if args.guests else suite.jobs(args)
             return batch.run(args, jobs)

@@ -1,6 +1,6 @@
 """Unicorn's C library, called without the binding's wrappers, which cost more than the calls.
 
-Room:    the floor of the engine; alone imports Unicorn.
+Room:    the floor of the engine; alone loads Unicorn's library.
 Owns:    the library handle, the layouts of what callbacks are handed, and the life of an instance.
 Holds:   a call that fails raises EngineError; those that a hot path makes itself, on `lib`, check or need no status.
 """

@@ -95,6 +95,7 @@ BAD = {
         ["-f", "{image}", "-m", "2", "-i", "/dev/zero"],
         "the initrd /dev/zero does not fit into 2 MiB of RAM; more RAM may help",
     ),
+    "words that would not arrive": (["-f", "{image}", "--dtb", "{image}", "-p", "ipi"], "--params would not get into"),
     "a suite without images": (["--suite", "{tmp}/none"], "no selftest.flat, gic.flat"),
     "no guest of such a name": (["--guests", "--only", "xyz"], "no run is left"),
 }
