@@ -49,7 +49,7 @@ class Rendezvous:
 
     def arrive(self, its: ItsCore, words: Words) -> Move | None:
         """An ITS reached a VMOVP; the move, if that was the last one missing."""
-        sequence = words[1] >> 48 & LIST_MASK
+        sequence = words[0] >> 32 & LIST_MASK
         members = words[1] & LIST_MASK & ((1 << len(self.itss)) - 1) | 1 << its.number
         move = self.moves.get(sequence)
         if move is None:

@@ -104,7 +104,7 @@ def vmovi(devid: int, event: int, vpeid: int, db: int = NO_DB, change: bool = Tr
 
 def vmovp(vpeid: int, rd: int, db: int | None = None, sequence: int = 0, itss: int = 0) -> Words:
     new = 0 if db is None else VALID
-    return (a.VMOVP, sequence << 48 | vpeid << 32 | itss, new | rd << 16, db or 0)
+    return (a.VMOVP | sequence << 32, vpeid << 32 | itss, new | rd << 16, db or 0)
 
 
 def vsgi(vpeid: int, sgi: int, enable: int = 1, group: int = 1, priority: int = 0xA0, clear: int = 0) -> Words:
