@@ -149,6 +149,14 @@ class Vpe:
             if vintid in self.pending:
                 self._configured(vintid)
 
+    def forget(self, vintid: int) -> None:
+        """An event comes to send `vintid`: its configuration is read when it is pending next.
+
+        Nothing obliges the GIC, but hypervisors write the byte, map or move the event, and send no INV.
+        """
+        if vintid not in self.pending:
+            self.config.pop(vintid, None)
+
     def invalidate_all(self) -> None:
         """VINVALL, or GICR_INVALLR: read the configuration of every vLPI again."""
         self.config = {n: self.config[n] for n in range(NR_SGIS)}

@@ -242,6 +242,7 @@ class Vmapti(Command):
         if doorbell < 0:
             return "VMAPTI_DOORBELL_OOR"
         its.maps.set_event(device, eventid, Ite(True, vintid, vpeid, doorbell))
+        vpe.forget(vintid)
         count_target(its, vpeid, 1)
         use_individual(its, doorbell, vpeid, 1)
         return ""
@@ -284,8 +285,10 @@ class Vmovi(Command):
         its.maps.set_event(device, eventid, ite)
         count_target(its, vpeid, 1)
         use_individual(its, doorbell, vpeid, 1)
-        if old is not None and old is not vpe and old.clear(ite.intid):
-            vpe.pend(ite.intid, doorbell)
+        if old is not vpe:
+            vpe.forget(ite.intid)
+            if old is not None and old.clear(ite.intid):
+                vpe.pend(ite.intid, doorbell)
         return ""
 
 

@@ -335,6 +335,23 @@ def test_h42_vmovi_takes_the_pending_state_along(rig: Rig4) -> None:
     assert rig.take(1) == [V1]
 
 
+@pytest.mark.parametrize("back", ["VMOVI", "VMAPTI"])
+def test_what_was_cached_before_an_event_came_does_not_count(rig: Rig4, back: str) -> None:
+    """Hypervisors write the byte and move or map the event, without an INV."""
+    rig.vlpi(1, V1, 0xA3)
+    rig.send(vmapp(1, 0))
+    rig.msi()
+    if back == "VMOVI":
+        rig.send(vmovi(0, 0, 1), of_vpe(a.VSYNC, 1), of_event(a.CLEAR, 0, 0))
+    else:
+        rig.send(of_event(a.DISCARD, 0, 0))
+    rig.vlpi(0, V1, 0xA2)
+    rig.send(vmovi(0, 0, 0) if back == "VMOVI" else vmapti(0, 0, 0, V1))
+    rig.res(0)
+    rig.msi()
+    assert (rig.take(0), rig.codes()) == ([], [])
+
+
 def test_vmovi_into_an_armed_vpe_rings(rig: Rig4) -> None:
     rig.vlpi(1, V1, 0xA3)
     rig.send(vmapp(1, 1))
