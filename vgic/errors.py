@@ -9,6 +9,7 @@ import errno
 import os
 from typing import Final
 
+EACCES: Final = errno.EACCES
 ENOENT: Final = errno.ENOENT
 EIO: Final = errno.EIO
 ENXIO: Final = errno.ENXIO

@@ -8,11 +8,13 @@ Holds:   mode IN_GUEST or TRAPPED  =>  loaded on `pe`, with its live VMCR and ac
 
 from typing import TYPE_CHECKING, Final
 
+from hw.arch import HCR_EN
 from vgic.ids import FIRST_SPI, NR_PRIVATE, NR_SGIS
 from vgic.irq import Irq
 
 if TYPE_CHECKING:
     from hw import Pe
+    from vgic.direct import Residency
     from vgic.dist import Dist
     from vgic.mmio import Frame
     from vgic.ports import Kick
@@ -40,6 +42,7 @@ class VcpuGic:
         "entry_rules",
         "has_run",
         "hcr",
+        "host_hcr",
         "id_bits_code",
         "index",
         "kick_port",
@@ -63,6 +66,7 @@ class VcpuGic:
         "vf",
         "vi",
         "vmcr",
+        "vpe",
         "window",
     )
 
@@ -89,12 +93,14 @@ class VcpuGic:
         self.vf = False
         # the saved CPU interface, stale while loaded
         self.hcr = 0  # ICH_HCR_EL2 to run the guest with; the UIE bit is flush's
+        self.host_hcr = ~HCR_EN  # what of `hcr` stays in ICH_HCR_EL2 outside the guest: with a vPE En does
         self.vmcr = 0
         self.sre = True  # the guest uses system registers; False: a GICv2 guest on a GICv3 host
         self.ap0r: list[int] = [0] * APRS
         self.ap1r: list[int] = [0] * APRS
         self.pri_bits = 0
         self.id_bits_code = 0
+        self.vpe: Residency | None = None  # GICv4: the vCPU as hardware knows it
         # GICv2: where the guest finds its CPU interface, past the bus
         self.window: CpuWindow | None = None
         self.serror = False  # a virtual SError is pending (HCR_EL2.VSE); the VMM delivers it and clears this
@@ -104,6 +110,11 @@ class VcpuGic:
         self.rd_slot = 0
         self.lpis_enabled = False  # GICR_CTLR.EnableLPIs
         self.pendbaser = 0
+
+    @property
+    def in_guest(self) -> bool:
+        """Whether the guest is running."""
+        return self.mode == IN_GUEST
 
     def allocate_private(self) -> None:
         """Create the 32 private interrupts in reset state, unless they exist: vgic_allocate_private_irqs_locked()."""
