@@ -78,6 +78,13 @@ class DirectIcv(Icv):
         self._twice = False  # a pending list register has the INTID that is offered, when candidate() last looked
         self.owners: dict[int, int] = {}  # vPEID -> the guest context it was entered with, see entering()
 
+    def spare(self) -> "DirectIcv":
+        """As Ich.spare; what is offered is offered to it, too, but nobody hears of its acknowledges."""
+        copy = DirectIcv(self.config, Cost(), self.misuse)
+        offer, mine = copy.offer, self.offer
+        offer.vintid, offer.priority, offer.group, offer.pending = mine.vintid, mine.priority, mine.group, mine.pending
+        return copy
+
     def candidate(self, signalled: bool) -> ListReg | None:
         """As Icv.candidate, with the offered interrupt among the list registers: one of those wins a tie.
 

@@ -394,6 +394,10 @@ class Ich:
 
     # Snapshots
 
+    def spare(self) -> "Ich":
+        """Another interface of the same kind, reset, which counts for itself; nothing is offered to it directly."""
+        return type(self)(self.config, Cost())
+
     def snapshot(self) -> IchState:
         """The whole state; nothing is counted."""
         words = range(self.config.ap_words)
