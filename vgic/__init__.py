@@ -9,7 +9,7 @@ from vgic.device import Device
 from vgic.dump import VgicState
 from vgic.errors import BusyError, ConfigError, DeadVmError, StateError, VgicError
 from vgic.eventfd import EventCounter, OsEventFd
-from vgic.explain import Explanation, Gate
+from vgic.gates import Explanation, Gate
 from vgic.guest import UNCLAIMED, Vcpu
 from vgic.host import Host
 from vgic.ids import (
@@ -33,6 +33,7 @@ from vgic.routes import MsiRoute, PinRoute
 from vgic.snapshot.text import Difference
 from vgic.state import Snapshot
 from vgic.trace import StructlogTrace
+from vgic.v4.hostdev import HostMsi
 from vgic.vm import GICC_BASE, GICD_BASE, GICR_BASE, Vgic
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "Group",
     "GuestMemory",
     "Host",
+    "HostMsi",
     "Kick",
     "LevelReader",
     "LineType",

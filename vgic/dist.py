@@ -14,6 +14,7 @@ from vgic.lpis import LpiStore
 
 if TYPE_CHECKING:
     from vgic.bus import Bus
+    from vgic.direct import DirectVm
     from vgic.host import Host
     from vgic.ids import DeviceType
     from vgic.irqfd import Resampler
@@ -37,6 +38,7 @@ class Dist:
         "by_id",
         "cpu_base",
         "dead",
+        "direct",
         "dist_base",
         "enabled",
         "frame",
@@ -55,6 +57,7 @@ class Dist:
         "max_vcpus",
         "memory",
         "model",
+        "nassgireq",
         "nr_spis",
         "propbaser",
         "ready",
@@ -79,6 +82,8 @@ class Dist:
         self.initialized = False
         self.ready = False  # frames are on the bus and some vCPU has run
         self.dead = False  # a first entry failed: every call gives -EIO
+        self.direct: DirectVm | None = None  # GICv4: the VM's vPEs
+        self.nassgireq = False  # GICv4.1: GICD_CTLR.nASSGIreq: the guest does without active SGIs
         self.implementation_rev = 0  # GICD_IIDR.Revision; 0: not chosen, 3 at init
         self.nr_spis = 0  # frozen at init
         self.dist_base = UNDEFINED_ADDR

@@ -118,11 +118,11 @@ def _irq_state(irq: Irq) -> IrqState:
         "type": kind(irq.intid),
         "intid": irq.intid,
         "target": _index(irq.target),
-        "pending_latch": irq.pending_latch,
+        "pending_latch": irq.pending_latch or _is_pending_sgi(irq),
         "line_level": irq.line_level,
         "active": irq.active,
         "enabled": irq.enabled,
-        "hw": irq.hw,
+        "hw": irq.hw or irq.direct is not None,
         "trigger": "level" if irq.level else "edge",
         "group": irq.group,
         "hwintid": irq.hwintid,
@@ -131,6 +131,11 @@ def _irq_state(irq: Irq) -> IrqState:
         "priority": irq.priority,
         "queued_on": _index(irq.queued_on),
     }
+
+
+def _is_pending_sgi(irq: Irq) -> bool:
+    """Ask hardware about a direct SGI, as KVM does; about a direct LPI nobody can."""
+    return irq.direct is not None and irq.intid < NR_SGIS and irq.direct.is_pending()
 
 
 def _index(vcpu: VcpuGic | None) -> int | None:

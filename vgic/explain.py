@@ -10,59 +10,27 @@ register, the CPU interface, the vCPU; for a GICv2 guest, what GICC_IAR says to 
 those before it did not says so too.
 """
 
-from dataclasses import dataclass
-
-from hw.arch import IAR_CPUID_SHIFT, PRIORITY_IDLE, VMCR_VEOIM
-from hw.icv import Icv
+from hw.arch import IAR_CPUID_SHIFT, VMCR_VEOIM
 from vgic.dist import Dist
 from vgic.errors import EINVAL, ConfigError
+from vgic.explain_direct import direct_gates
+from vgic.gates import (
+    Explanation,
+    Gate,
+    group_gate,
+    interface_gate,
+    legacy_gate,
+    mask_gate,
+    running_gate,
+    signal_gate,
+    urgency_gate,
+    vcpu_gate,
+)
 from vgic.ids import FIRST_LPI, FIRST_SPI, MAX_RESERVED, NR_SGIS
 from vgic.irq import oracle
 from vgic.tryout import Case, Entry, replica
-from vgic.vcpu import IN_GUEST, LEAVING, LOADED, PUT, VcpuGic
+from vgic.vcpu import IN_GUEST, PUT, VcpuGic
 from vgic.wording import Names, dotted, names_of
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """One thing an interrupt has to pass."""
-
-    name: str
-    blocks: bool
-    sentence: str  # says why, with the values; and what to do, where it blocks
-
-    def __str__(self) -> str:
-        """Return one line."""
-        return f"{'BLOCKS' if self.blocks else 'passes'}  {self.name:<17} {self.sentence}"
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """What stands between one interrupt and one vCPU's guest; print it."""
-
-    intid: int
-    vcpu: int | None  # index of the vCPU looked at; None: the interrupt has none
-    gates: tuple[Gate, ...]  # in the order in which an interrupt meets them
-
-    @property
-    def first_block(self) -> Gate | None:
-        """The first gate that blocks, or None."""
-        return next((gate for gate in self.gates if gate.blocks), None)
-
-    @property
-    def delivered(self) -> bool:
-        """Whether the guest takes it now: its next acknowledge returns this INTID."""
-        return self.first_block is None
-
-    def __str__(self) -> str:
-        """Return the report: a verdict, then a line for each gate."""
-        where = "" if self.vcpu is None else f" on vCPU {self.vcpu}"
-        block = self.first_block
-        if block is None:
-            verdict = f"INTID {self.intid}{where} is delivered: no gate blocks it."
-        else:
-            verdict = f"INTID {self.intid}{where} is not delivered.\nFirst blocked at: {block.name}. {block.sentence}"
-        return "\n".join([verdict, *(f"  {gate}" for gate in self.gates)])
 
 
 def explain(dist: Dist, intid: int, vcpu: VcpuGic | None) -> Explanation:
@@ -80,7 +48,12 @@ def explain(dist: Dist, intid: int, vcpu: VcpuGic | None) -> Explanation:
         return Explanation(intid, None, (Gate("exists", True, _absence(dist, intid)),))
     case = Case(irq, vcpu)
     names = names_of(dist)
-    gates = [_exists(case), _vm(dist), _in_service(case, names), _pending(case, names), _enabled(case, names)]
+    gates = [_exists(case), _vm(dist)]
+    if irq.direct is not None:
+        return Explanation(
+            intid, None if case.vcpu is None else case.vcpu.index, (*gates, *direct_gates(case, irq.direct, names))
+        )
+    gates += [_in_service(case, names), _pending(case, names), _enabled(case, names)]
     gates += [_distributor(case, dist, names), _target(case, dist, names)]
     asked = case.vcpu
     if asked is None or asked is not case.home:
@@ -90,16 +63,16 @@ def explain(dist: Dist, intid: int, vcpu: VcpuGic | None) -> Explanation:
     gates.append(_list_register(case, asked, entry, names))
     cpu = entry.cpu if case.lr is None else replica(asked, True)
     gates += [
-        _interface(case, cpu, names),
-        _group(case, cpu, asked, names),
-        _mask(case, cpu, names),
-        _running(case, cpu, names),
-        _most_urgent(case, cpu, names),
-        _vcpu(asked),
-        _signal(case, cpu, asked),
+        interface_gate(case, cpu, names),
+        group_gate(case, cpu, asked, names),
+        mask_gate(case, cpu, names),
+        running_gate(case, cpu, names),
+        urgency_gate(case, cpu, names),
+        vcpu_gate(asked),
+        signal_gate(case, cpu, asked),
     ]
     if not cpu.sre:
-        gates.append(_legacy(case, cpu))
+        gates.append(legacy_gate(case, cpu))
     return Explanation(intid, asked.index, tuple(gates))
 
 
@@ -121,6 +94,7 @@ def _absence(dist: Dist, intid: int) -> str:
 def _exists(case: Case) -> Gate:
     irq = case.irq
     kind = "an SGI" if irq.intid < NR_SGIS else "a PPI" if irq.intid < FIRST_SPI else "an SPI"
+    kind = "an LPI" if irq.intid >= FIRST_LPI else kind
     more = f", backed by physical interrupt {irq.hwintid}" if irq.hw else ""
     more += f", driven by {irq.owner!r} alone" if irq.owner is not None else ""
     trigger = "level" if irq.level else "edge"
@@ -267,117 +241,3 @@ def _list_register(case: Case, vcpu: VcpuGic, entry: Entry, names: Names) -> Gat
     said = f"It is left out: {len(entry.order)} interrupts want {nr_lr} list registers, and it is number {place + 1}."
     said += f"  INTIDs {inside} get them (active ones first, then by priority); when at most one of those is left"
     return Gate(name, True, f"{said}, the vCPU exits for the rest ({names.hcr}.UIE).")
-
-
-# The CPU interface
-
-
-def _interface(case: Case, cpu: Icv, names: Names) -> Gate:
-    if cpu.en:
-        return Gate("CPU interface", False, f"{names.hcr}.En is 1.")
-    if case.lr is None:
-        return Gate("CPU interface", False, f"{names.hcr}.En is 0, until an entry fills a list register.")
-    return Gate("CPU interface", True, f"{names.hcr}.En is 0 although a list register is in use: somebody cleared it.")
-
-
-def _group(case: Case, cpu: Icv, vcpu: VcpuGic, names: Names) -> Gate:
-    register = names.group_enable[case.group]
-    if cpu.veng1 if case.group else cpu.veng0:
-        return Gate("group enable", False, f"vCPU {vcpu.index} has Group {case.group} enabled.")
-    said = f"vCPU {vcpu.index} has Group {case.group} disabled: {register} is 0.  Its guest has to write 1."
-    return Gate("group enable", True, said)
-
-
-def _mask(case: Case, cpu: Icv, names: Names) -> Gate:
-    priority, mask = case.priority & cpu.config.pri_mask, cpu.vpmr
-    if priority < mask:
-        return Gate("priority mask", False, f"Priority {priority:#04x} is above the mask, {names.pmr} = {mask:#04x}.")
-    said = f"Priority {priority:#04x} is not above the mask, {names.pmr} = {mask:#04x}"
-    said += (
-        " (its reset value, which masks everything)." if not mask else ": equal is masked, too." * (priority == mask)
-    )
-    fix = f"  The guest has to write more than {priority:#04x}, or give the interrupt a lower number."
-    return Gate("priority mask", True, said.rstrip(".") + "." + fix)
-
-
-def _running(case: Case, cpu: Icv, names: Names) -> Gate:
-    running = cpu.rpr()
-    if running == PRIORITY_IDLE:
-        return Gate("running priority", False, f"No interrupt is being handled ({names.rpr} = 0xff).")
-    mask = cpu.mask1 if case.group else cpu.mask0
-    level = case.priority & cpu.config.pri_mask & mask
-    against = running if cpu.config.preempt_raw_rprio else running & mask
-    common = case.group == 1 and cpu.vcbpr
-    if common and not cpu.sre:
-        point = f"{names.bpr[0]} = {cpu.vbpr0}, as CBPR is 1"
-    else:
-        point = f"{names.bpr[case.group]} = {cpu.read_bpr(case.group)}{', as CBPR is 1' if common else ''}"
-    compared = f"preemption level {level:#04x} against {against:#04x} ({point}; {names.rpr} = {running:#04x})"
-    if level < against:
-        return Gate("running priority", False, f"It preempts what is being handled: {compared}.")
-    said = f"It does not preempt what is being handled: {compared}.  The guest has to write its EOIR first."
-    return Gate("running priority", True, said)
-
-
-def _most_urgent(case: Case, cpu: Icv, names: Names) -> Gate:
-    name, intid, mask = "most urgent", case.irq.intid, names.intid_mask
-    first = cpu.candidate(False)
-    if first is None or first.vintid & mask == intid:
-        return Gate(name, False, "No other interrupt in a list register comes first.")
-    best = first.vintid & mask
-    order = [lr.vintid & mask for lr in cpu.lrs if lr.pending or lr.active]
-    priority = case.priority & cpu.config.pri_mask
-    mine = order.index(intid) if intid in order else len(order)
-    if first.priority > priority or (first.priority == priority and order.index(best) > mine):
-        return Gate(name, False, f"INTID {best}, pending too, comes after it.")
-    if first.priority < priority:
-        said = f"INTID {best} comes first: its priority {first.priority:#04x} is above {priority:#04x}"
-    else:
-        said = f"INTID {best} comes first: it has the same priority {priority:#04x}, and a lower list register"
-    return Gate(name, True, f"{said}.  The guest has to acknowledge that one before.")
-
-
-# The vCPU
-
-
-def _vcpu(vcpu: VcpuGic) -> Gate:
-    me, cpu = f"vCPU {vcpu.index}", vcpu.pe.index
-    if vcpu.mode == IN_GUEST:
-        return Gate("vCPU", False, f"{me} is in the guest on physical CPU {cpu}.")
-    if vcpu.mode == LOADED:
-        return Gate("vCPU", True, f"{me} is outside the guest, loaded on physical CPU {cpu}.  enter() it.")
-    if vcpu.mode == LEAVING:
-        return Gate("vCPU", True, f"{me} is just leaving the guest of physical CPU {cpu}.  enter() it then.")
-    if vcpu.mode != PUT:
-        return Gate("vCPU", True, f"{me} has trapped: its list registers are filled again before its guest goes on.")
-    said = f"{me} is put: no physical CPU holds it." if vcpu.has_run else f"{me} has never run."
-    other = vcpu.dist.host.loaded.get(cpu)
-    if other is not None and other.mode == IN_GUEST:
-        whose = f"vCPU {other.index}" if other.dist is vcpu.dist else "another VM's vCPU"
-        return Gate("vCPU", True, f"{said}  Physical CPU {cpu} is running {whose}: enter() it on another one.")
-    return Gate("vCPU", True, f"{said}  enter() it.")
-
-
-def _signal(case: Case, cpu: Icv, vcpu: VcpuGic) -> Gate:
-    pe = vcpu.pe
-    fiq = case.group == 0 and cpu.vfiqen
-    line, flag = ("vFIQ", "F") if fiq else ("vIRQ", "I")
-    said = f"Group {case.group} raises {line}"
-    if vcpu.mode != IN_GUEST:
-        return Gate("signal", False, f"{said}.")
-    if not (pe.vfiq_routed if fiq else pe.virq_routed):
-        said += f", but HCR_EL2.{flag}MO does not give physical CPU {pe.index} one."
-        return Gate("signal", True, said)
-    if pe.pstate_f if fiq else pe.pstate_i:
-        return Gate("signal", True, f"{said}, which the guest masks: PSTATE.{flag} is 1.")
-    return Gate("signal", False, f"{said}, and PSTATE.{flag} does not mask it.")
-
-
-def _legacy(case: Case, cpu: Icv) -> Gate:
-    """What reading GICC_IAR gives a guest without system registers."""
-    if case.group == 0:
-        return Gate("acknowledge", False, "GICC_IAR acknowledges it.")
-    if cpu.vackctl:
-        return Gate("acknowledge", False, "GICC_IAR acknowledges it: GICC_CTLR.AckCtl is 1, so Group 1, too.")
-    said = "GICC_IAR gives 1022 for Group 1, as GICC_CTLR.AckCtl is 0"
-    return Gate("acknowledge", True, f"{said}.  The guest has to read GICC_AIAR instead, or to set AckCtl.")

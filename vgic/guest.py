@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from hw.arch import TRAP_EL2, UNDEFINED
+from vgic.direct import Residency
 from vgic.errors import EBUSY, EINVAL, BusyError, ConfigError, DeadVmError, VgicError
 from vgic.lifecycle import map_resources
 from vgic.mapped import get_map, map_irq, map_is_active, reset_mapped, set_owner, unmap_irq
@@ -73,10 +74,42 @@ class Vcpu(VcpuGic):
     def pending(self) -> bool:
         """Whether the vCPU would have something to do if it ran: kvm_arch_vcpu_runnable() as WFI asks it.
 
-        Puts the vCPU, so that the priority mask is current.  Errors: EBUSY when it is in the guest.
+        Puts the vCPU, so that the priority mask is current; with direct injection it counts as blocked until it is
+        entered, and when hardware has something for it, it is kicked once.  Errors: EBUSY when it is in the guest.
         """
+        if self.vpe is not None:
+            self._block(self.vpe)
         put(self)
         return self.vi or self.vf or pending(self)
+
+    def _block(self, vpe: Residency) -> None:
+        """Have the put that follows ask for a doorbell: kvm_vcpu_wfi().
+
+        KVM's vCPU thread is loaded whenever it comes here: one that was put meanwhile does not know what is pending.
+        """
+        if vpe.in_wfi or self.mode > LOADED:
+            return
+        if self.mode == PUT:
+            try:
+                check_free(self, self.pe)
+            except VgicError:
+                vpe.pending_last = True
+                return
+            load(self)
+        vpe.in_wfi = True
+
+    def traps_wfi(self, alone: bool = True) -> bool:
+        """Whether the guest's WFI comes out to the VMM: kvm_vcpu_should_clear_twi().
+
+        alone  the physical CPU has nothing else to run.
+        False: the vCPU waits in the guest, resident, where hardware wakes it without a doorbell: `virq()` says when.
+        That is so only where hardware may deliver something: the vCPU has vLPIs, or the guest's SGIs are direct.
+        """
+        host = self.dist.host
+        if host.wfi_trap is not None:
+            return host.wfi_trap
+        vpe = self.vpe
+        return not alone or vpe is None or not (vpe.vlpis or self.dist.nassgireq)
 
     def virq(self) -> bool:
         """Whether the guest has an IRQ to take, PSTATE aside: the GIC's line or HCR_EL2.VI, as ISR_EL1 shows it.
@@ -116,8 +149,15 @@ class Vcpu(VcpuGic):
             put(self)
             self.pe = pe
             self.cost = pe.cost
+        vpe = self.vpe
+        if vpe is not None and vpe.in_wfi:
+            vpe.in_wfi = False
+            if self.mode == LOADED:
+                vpe.load()
         if self.mode == PUT:
             load(self)
+        if vpe is not None:
+            vpe.commit()
         self.has_run = True
 
     def _not_in_guest(self) -> VgicError:

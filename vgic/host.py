@@ -18,10 +18,14 @@ from hw.arch import (
     VTR_PRIBITS_SHIFT,
     VTR_SEIS,
 )
+from vgic.errors import EINVAL, ENODEV, BusyError, ConfigError, VgicError
 from vgic.ids import MAX_VCPUS_V2, MAX_VCPUS_V3
 from vgic.switch import Switch
 from vgic.v2.switch import SwitchV2
 from vgic.v3.switch import SwitchV3
+from vgic.v4.hostdev import Fired, HostDevices, HostMsi
+from vgic.v4.hostgic import HostGic
+from vgic.v4.switch import SwitchV4
 
 if TYPE_CHECKING:
     from vgic.vcpu import VcpuGic
@@ -41,11 +45,20 @@ class Host:
     emulate that part of a GICv3 guest's CPU interface instead of leaving it to hardware.
     gicv_trap: GICV does not fill whole pages, so that KVM cannot map it into a GICv2 guest: a GICv2 host then forwards
     the accesses, and a GICv3 host has no GICv2 guests.
+    vgic_v4_enable: KVM's boot option `kvm-arm.vgic_v4_enable`: inject directly, if the machine has GICv4.
+    wfi_trap: KVM's boot option `kvm-arm.wfi_trap_policy`: True traps every WFI, False none; see `Vcpu.traps_wfi`.
+    erratum_162100801: the machine's GICv4.1 has HiSilicon's erratum of that number, and needs KVM's way around it.
+    tables: where in the machine's memory the host puts tables of the GIC; by default the upper half.  The GIC is taken
+    into use for direct injection, or when the first vector of a device is requested.
     """
 
     __slots__ = (
+        "_tables",
+        "devices",
         "gicv_trap",
         "has_gicv2_guests",
+        "has_gicv4",
+        "has_gicv4_1",
         "id_bits_code",
         "is_gicv3",
         "loaded",
@@ -56,6 +69,7 @@ class Host:
         "seis_a3v",
         "switch",
         "trap_bits",
+        "wfi_trap",
     )
 
     def __init__(
@@ -66,6 +80,10 @@ class Host:
         group1_trap: bool = False,
         common_trap: bool = False,
         gicv_trap: bool = False,
+        vgic_v4_enable: bool = False,
+        wfi_trap: bool | None = None,
+        erratum_162100801: bool = False,
+        tables: int | None = None,
     ) -> None:
         """Probe the machine: vgic_v2_probe(), vgic_v3_probe()."""
         pe = machine.pes[0]
@@ -73,11 +91,21 @@ class Host:
         self.machine = machine
         self.is_gicv3 = machine.gic is None
         self.gicv_trap = gicv_trap
+        memory = machine.memory
+        self._tables = memory.base + memory.size // 2 if tables is None else tables
+        self.loaded: dict[int, VcpuGic] = {}  # physical CPU index -> vCPU
+        self.devices: HostDevices | None = None  # with the driver of the physical GIC, once that is in use
+        gic = self._start_gic().gic if vgic_v4_enable and self.is_gicv3 and machine.itss else None
+        self.wfi_trap = wfi_trap
+        if gic is not None:
+            gic.erratum_162100801 = erratum_162100801
+        self.has_gicv4 = gic is not None and gic.has_v4
+        self.has_gicv4_1 = gic is not None and gic.has_v4 and gic.has_v4_1
         self.switch: Switch
         if self.is_gicv3:
             self.has_gicv2_guests = pe.gicv is not None and not gicv_trap
             self.max_vcpus = MAX_VCPUS_V3
-            self.switch = SwitchV3()
+            self.switch = SwitchV4() if self.has_gicv4 else SwitchV3()
             self.nr_lr = (vtr & _VTR_LISTREGS_V3) + 1
             self.trap_bits = HCR_TALL0 * group0_trap | HCR_TALL1 * group1_trap | HCR_TC * common_trap
         else:
@@ -90,4 +118,83 @@ class Host:
         self.id_bits_code = vtr >> VTR_IDBITS_SHIFT & 7
         # ICH_VTR_EL2.SEIS and A3V, where ICC_CTLR_EL1 shows them
         self.seis_a3v = (CTLR_SEIS if vtr & VTR_SEIS else 0) | (CTLR_A3V if vtr & VTR_A3V else 0)
-        self.loaded: dict[int, VcpuGic] = {}  # physical CPU index -> vCPU
+
+    # -- the physical GIC ------------------------------------------------------------------------
+
+    @property
+    def gic(self) -> HostGic | None:
+        """The driver of the physical GIC, once that is in use."""
+        return None if self.devices is None else self.devices.gic
+
+    def request_msi(
+        self, devid: int, eventid: int, fired: Fired | None = None, *, its: int = 0, vectors: int = 32, cpu: int = 0
+    ) -> HostMsi:
+        """Request a vector of a physical device: event `eventid` of DeviceID `devid` behind ITS `its`.
+
+        fired    called each time the host takes the vector's interrupt on physical CPU `cpu`; not while the vector
+                 goes to a guest directly (`Vgic.add_producer`).
+        vectors  how many vectors the device has; looked at with its first.
+        Errors: ENODEV without such an ITS; EINVAL, EBUSY, ENOMEM.
+        """
+        if not self.is_gicv3 or not self.machine.itss:
+            raise VgicError(ENODEV, "the machine has no ITS")
+        return self._start_gic().request(devid, eventid, fired, its, vectors, cpu)
+
+    def free_msi(self, msi: HostMsi) -> None:
+        """Give a vector back.  Errors: EBUSY while it goes to a guest."""
+        if self.devices is not None:
+            self.devices.free(msi)
+
+    def msi(self, msi: HostMsi, times: int = 1) -> None:
+        """The device sends the message of that vector; the physical CPU that gets an interrupt for it takes that.
+
+        times  how often, before any CPU looks: messages that find their interrupt pending are merged with it.
+        """
+        its = self.machine.itss[msi.device.its.number]
+        gic = msi.device.gic
+        with gic.lock:
+            for _ in range(times):
+                its.msi(msi.device.devid, msi.eventid)
+            direct = msi.direct
+        if direct is None:
+            gic.take(msi.cpu)
+        else:
+            direct.announce()
+
+    def take_interrupts(self, cpu: int | None = None) -> None:
+        """Physical CPU `cpu`, or each, takes the LPIs that are pending there: doorbells, and vectors of devices."""
+        gic = self.gic
+        if gic is None:
+            return
+        if cpu is None:
+            gic.take_all()
+        else:
+            gic.take(cpu)
+
+    def cpu_offline(self, cpu: int) -> None:
+        """Physical CPU `cpu` is unplugged: interrupts and doorbells that it would take go to others.
+
+        Errors: EINVAL for a CPU that is not there, or the last one; EBUSY while a vCPU is loaded on it.
+        """
+        gic = self._start_gic().gic
+        online = [n for n in range(gic.cpus) if n not in gic.offline]
+        if cpu not in online or len(online) == 1:
+            raise ConfigError(EINVAL, f"physical CPU {cpu} cannot go: {online} are there")
+        if cpu in self.loaded:
+            raise BusyError(f"physical CPU {cpu} holds vCPU {self.loaded[cpu].index}: put it first")
+        gic.set_offline(cpu)
+
+    def cpu_online(self, cpu: int) -> None:
+        """Physical CPU `cpu` is back; nothing moves to it by itself."""
+        if self.gic is not None:
+            self.gic.offline.discard(cpu)
+
+    def _start_gic(self) -> HostDevices:
+        """Take the physical GIC into use."""
+        devices = self.devices
+        if devices is None:
+            memory = self.machine.memory
+            gic = HostGic(self.machine, self._tables, memory.base + memory.size - self._tables)
+            gic.loaded = self.loaded
+            devices = self.devices = HostDevices(gic)
+        return devices

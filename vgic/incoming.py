@@ -17,6 +17,7 @@ from vgic.its.translate import signal_msi
 from vgic.lock import Lock
 from vgic.ports import AckNotifier, EventFd
 from vgic.routes import MsiRoute, PinRoute, set_routing
+from vgic.v4.hostdev import HostMsi
 
 
 class Incoming:
@@ -107,6 +108,7 @@ class Incoming:
             if self._dist.dead:
                 raise DeadVmError
             set_routing(self._dist, entries, flags)
+            self._irqfds.routes_changed()
 
     def irqfd(self, eventfd: EventFd, gsi: int, resamplefd: EventFd | None = None) -> None:
         """KVM_IRQFD: from now on `irqfd_fired(eventfd)` injects the GSI.
@@ -130,3 +132,22 @@ class Incoming:
         """Tell that the eventfd was signalled; its counter is taken and the GSI injected once."""
         with self._lock:
             self._irqfds.fired(eventfd)
+
+    def add_producer(self, eventfd: EventFd, msi: HostMsi) -> int:
+        """Tell that the vector `msi` (of `Host.request_msi`) signals `eventfd`, as VFIO does by irqbypass.
+
+        While an irqfd routes the eventfd to a message for the guest's ITS, and the host has GICv4, the vector's
+        interrupts then reach the guest without the host; otherwise the vector's handler is called as before.
+        Returns 0; the ITS's error 0x010307 while the guest has not mapped the event: the vector is no producer then.
+        Errors: EBUSY while the guest's ITS or LPIs are disabled, or for an eventfd or vector that is in use; EINVAL for
+        a device that belongs to another VM, or is behind an ITS without GICv4.
+        """
+        with self._lock:
+            if self._dist.dead:
+                raise DeadVmError
+            return self._irqfds.add_producer(eventfd, msi)
+
+    def remove_producer(self, eventfd: EventFd) -> None:
+        """Undo `add_producer`: the vector's interrupts go to the host again.  What is pending is lost, as in KVM."""
+        with self._lock:
+            self._irqfds.remove_producer(eventfd)

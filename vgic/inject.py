@@ -148,5 +148,8 @@ def send_sgi(source: VcpuGic, value: int, group1_allowed: bool) -> None:
 def _send_one(vcpu: VcpuGic, intid: int, group1_allowed: bool) -> None:
     irq = vcpu.private[intid]
     if group1_allowed or not irq.group:
+        if irq.direct is not None:
+            irq.direct.pend()
+            return
         irq.pending_latch = True
         queue(irq)

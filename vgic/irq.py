@@ -9,6 +9,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, final
 
 if TYPE_CHECKING:
+    from vgic.direct import Direct
     from vgic.ports import LevelReader
     from vgic.vcpu import VcpuGic
 
@@ -23,6 +24,7 @@ class Irq:
     __slots__ = (
         "active",
         "active_source",
+        "direct",
         "enabled",
         "group",
         "host_irq",
@@ -61,6 +63,7 @@ class Irq:
         self.sw_resample = False  # the host cannot deactivate through the list register
         self.input_level: LevelReader | None = None  # None: ask the physical distributor
         self.owner: Hashable | None = None  # the device that alone may drive the line
+        self.direct: Direct | None = None  # an LPI or SGI that hardware delivers: its latch is False then
         self.source = 0  # GICv2 SGI only: bitmap of requesting vCPUs
         self.active_source = 0  # GICv2 SGI only: CPUID of the active instance
 

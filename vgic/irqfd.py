@@ -1,17 +1,23 @@
 """irqfd: an eventfd of the VMM that injects a GSI, and one that tells it of the completion.
 
 Room:    above routes; below vm.
-Owns:    Dist.resamplers, and the line of a GSI that a resampler raised.
-Holds:   an eventfd belongs to one irqfd of the VM.
+Owns:    Dist.resamplers, the line of a GSI that a resampler raised, and which vector of a device signals an eventfd.
+Holds:   an eventfd belongs to one irqfd of the VM, and to one vector.
+
+A vector whose eventfd an irqfd routes to a message is a producer, the irqfd its consumer (KVM: irqbypass): the vector
+goes to the guest directly if it can, and through the eventfd if not.
 
 A plain irqfd is for edge interrupts: on a level one its line stays high, as in KVM.
 """
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
 from vgic.errors import EAGAIN, EBUSY, VgicError
 from vgic.its.translate import inject_cached
 from vgic.routes import MsiRoute, deliver, route_of, set_gsi
+from vgic.v4.forward import set_forwarding, unset_forwarding
+from vgic.v4.hostdev import HostMsi
 
 if TYPE_CHECKING:
     from vgic.dist import Dist
@@ -41,25 +47,27 @@ class Resampler:
 class Irqfd:
     """One binding of an eventfd to a GSI."""
 
-    __slots__ = ("eventfd", "gsi", "resamplefd")
+    __slots__ = ("eventfd", "forwarded", "gsi", "resamplefd")
 
     def __init__(self, eventfd: "EventFd", gsi: int, resamplefd: "EventFd | None") -> None:
         """Bind."""
         self.eventfd = eventfd
         self.gsi = gsi
         self.resamplefd = resamplefd
+        self.forwarded: MsiRoute | None = None  # the route that its vector was forwarded by
 
 
 @final
 class Irqfds:
     """The irqfds of one VM."""
 
-    __slots__ = ("_bound", "_dist")
+    __slots__ = ("_bound", "_dist", "_producers")
 
     def __init__(self, dist: "Dist") -> None:
         """Build a VM's table, empty."""
         self._dist = dist
         self._bound: list[Irqfd] = []
+        self._producers: list[tuple[EventFd, HostMsi]] = []
 
     def assign(self, eventfd: "EventFd", gsi: int, resamplefd: "EventFd | None") -> None:
         """KVM_IRQFD: bind; an event signalled before is injected at once.  The GSI is not checked.
@@ -74,6 +82,10 @@ class Irqfds:
             self._dist.resamplers.setdefault(gsi, Resampler(self._dist, gsi)).fds.append(resamplefd)
         irqfd = Irqfd(eventfd, gsi, resamplefd)
         self._bound.append(irqfd)
+        msi = self._producer_of(eventfd)
+        if msi is not None:
+            with suppress(VgicError):  # the eventfd still works
+                self._connect(irqfd, msi)
         if eventfd.take():
             self._inject(irqfd)
 
@@ -81,6 +93,9 @@ class Irqfds:
         """KVM_IRQFD with KVM_IRQFD_FLAG_DEASSIGN: unbind; no error if it is not bound so."""
         for irqfd in [bound for bound in self._bound if bound.eventfd is eventfd and bound.gsi == gsi]:
             self._bound.remove(irqfd)
+            msi = self._producer_of(eventfd)
+            if msi is not None:
+                unset_forwarding(self._dist, msi)
             resampler = self._dist.resamplers.get(gsi)
             if irqfd.resamplefd is not None and resampler is not None:
                 resampler.fds.remove(irqfd.resamplefd)
@@ -94,6 +109,70 @@ class Irqfds:
             if irqfd.eventfd is eventfd and eventfd.take():
                 self._inject(irqfd)
                 return
+
+    # Producers
+
+    def add_producer(self, eventfd: "EventFd", msi: HostMsi) -> int:
+        """A vector signals `eventfd`: irq_bypass_register_producer(), kvm_arch_irq_bypass_add_producer().
+
+        Returns what set_forwarding does; anything but 0 means that the vector is no producer.
+        Errors: EBUSY for an eventfd or a vector that is in use; those of set_forwarding.
+        """
+        for known, other in self._producers:
+            if known is eventfd or other is msi:
+                raise VgicError(EBUSY, "the eventfd, or the vector, is a producer already")
+        result = 0
+        for irqfd in self._bound:
+            if irqfd.eventfd is eventfd:
+                result = self._connect(irqfd, msi)
+        if not result:
+            self._producers.append((eventfd, msi))
+        return result
+
+    def remove_producer(self, eventfd: "EventFd") -> None:
+        """The vector signals `eventfd` no more, and goes to the host: irq_bypass_unregister_producer()."""
+        msi = self._producer_of(eventfd)
+        if msi is not None:
+            unset_forwarding(self._dist, msi)
+            self._producers.remove((eventfd, msi))
+
+    def routes_changed(self) -> None:
+        """A vector that was forwarded by a route that is no more goes to the host, and tries the new one.
+
+        As in Linux 6.16 on; in 6.12 it goes on by the old route for ever.
+        """
+        for irqfd in self._bound:
+            msi = self._producer_of(irqfd.eventfd)
+            if msi is not None and irqfd.forwarded != route_of(self._dist, irqfd.gsi):
+                unset_forwarding(self._dist, msi)
+                with suppress(VgicError):
+                    self._connect(irqfd, msi)
+
+    def restored(self) -> None:
+        """A snapshot was restored, which forwards nothing: each producer tries again."""
+        dist = self._dist
+        dist.holds_kicks = True  # a restore calls no port
+        for irqfd in self._bound:
+            msi = self._producer_of(irqfd.eventfd)
+            if msi is not None:
+                with suppress(VgicError):
+                    self._connect(irqfd, msi)
+        dist.holds_kicks = False
+        dist.held_kicks = {}
+
+    def _producer_of(self, eventfd: "EventFd") -> HostMsi | None:
+        for known, msi in self._producers:
+            if known is eventfd:
+                return msi
+        return None
+
+    def _connect(self, irqfd: Irqfd, msi: HostMsi) -> int:
+        route = route_of(self._dist, irqfd.gsi)
+        irqfd.forwarded = None
+        if not isinstance(route, MsiRoute):
+            return 0
+        irqfd.forwarded = route
+        return set_forwarding(self._dist, msi, route)
 
     def _inject(self, irqfd: Irqfd) -> None:
         """Take KVM's fast path if it is open, else do what its worker does: irqfd_inject()."""

@@ -78,6 +78,7 @@ def init(dist: Dist) -> None:
         guest.reset_vcpu(vcpu)
     if not dist.implementation_rev:
         dist.implementation_rev = MAX_REVISION
+    guest.start(dist)
     dist.routes = None  # an earlier table gives way to GSI n = pin n: kvm_vgic_setup_default_irq_routing()
     dist.initialized = True
 
@@ -108,6 +109,8 @@ def destroy(dist: Dist) -> None:
     dist.dead = True
     for vcpu in dist.vcpus:
         put(vcpu)
+    dist.guest.stop(dist)
+    for vcpu in dist.vcpus:
         forget(vcpu)
         dist.guest.unplace(vcpu)
         vcpu.private = []

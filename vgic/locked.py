@@ -93,6 +93,11 @@ class LockedVcpu(Vcpu):
         with self.lock:
             return Vcpu.pending(self)
 
+    def traps_wfi(self, alone: bool = True) -> bool:
+        """See `Vcpu.traps_wfi`."""
+        with self.lock:
+            return Vcpu.traps_wfi(self, alone)
+
     def virq(self) -> bool:
         """See `Vcpu.virq`."""
         with self.lock:

@@ -45,6 +45,15 @@ class Model:
     def reset_spis(self, dist: "Dist") -> None:
         """Bring the SPIs, just allocated, to their reset state, at init."""
 
+    def start(self, dist: "Dist") -> None:
+        """Take up direct injection, if host and VM may: at init, and with each new ITS.  Errors: ENOMEM."""
+
+    def stop(self, dist: "Dist") -> None:
+        """Give up direct injection."""
+
+    def restored(self, dist: "Dist") -> None:
+        """A snapshot was applied: take up direct injection as the guest had it.  `HostGic.has_room` was asked."""
+
     def ensure_initialized(self, dist: "Dist") -> None:
         """Initialise if this model does so by itself: vgic_lazy_init().  Errors: EBUSY if it does not."""
         if not dist.initialized:

@@ -7,10 +7,10 @@ Holds:   flush then sync, with the guest changing nothing, changes no interrupt 
 """
 
 from hw import Pe
-from hw.arch import HCR_EN, HCR_UIE, VMCR_VPMR_MASK, VMCR_VPMR_SHIFT
+from hw.arch import HCR_UIE, VMCR_VPMR_MASK, VMCR_VPMR_SHIFT
 from vgic.ap_list import prune
 from vgic.dist import Dist
-from vgic.errors import BusyError
+from vgic.errors import EINVAL, BusyError, ConfigError
 from vgic.ids import FIRST_SPI
 from vgic.irq import Irq, oracle
 from vgic.overflow import underflow_request
@@ -89,7 +89,7 @@ def sync(vcpu: VcpuGic) -> None:
     if used:
         virt = vcpu.pe.virt
         empty = virt.read_elrsr()
-        virt.write_hcr(vcpu.hcr & ~HCR_EN)
+        virt.write_hcr(vcpu.hcr & vcpu.host_hcr)
         vcpu.hcr &= ~HCR_UIE
         vcpu.used_lrs = 0
         rules = vcpu.entry_rules
@@ -160,8 +160,11 @@ def notify_completion(irq: Irq) -> None:
 def check_free(vcpu: VcpuGic, pe: Pe) -> None:
     """Check that `vcpu` may be loaded on `pe`.
 
-    Errors: EBUSY when that CPU is in another vCPU's guest, or holds a vCPU of another VM.
+    Errors: EBUSY when that CPU is in another vCPU's guest, or holds a vCPU of another VM; EINVAL when it is offline.
     """
+    gic = vcpu.dist.host.gic
+    if gic is not None and pe.index in gic.offline:
+        raise ConfigError(EINVAL, f"physical CPU {pe.index} is offline")
     holder = vcpu.dist.host.loaded.get(pe.index)
     if holder is None or holder is vcpu:
         return
@@ -236,6 +239,9 @@ def pending(vcpu: VcpuGic) -> bool:
     """
     if not vcpu.dist.enabled:
         return False
+    vpe = vcpu.vpe
+    if vpe is not None and vpe.pending_last:
+        return True
     pmr = vcpu.vmcr >> VMCR_VPMR_SHIFT & VMCR_VPMR_MASK
     for irq in vcpu.ap_list:
         if (

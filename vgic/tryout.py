@@ -9,7 +9,6 @@ Holds:   what is tried out is what happens, if nothing else does before: the ord
 from dataclasses import replace
 from typing import Final, final
 
-from hw.cost import Cost
 from hw.icv import Icv
 from hw.lr import ListReg
 from vgic.irq import Irq, oracle
@@ -88,7 +87,8 @@ def replica(vcpu: VcpuGic, with_lrs: bool) -> Icv:
         state = replace(state, sre=sre, vmcr=vcpu.vmcr, ap0r=tuple(vcpu.ap0r[:words]), ap1r=tuple(vcpu.ap1r[:words]))
     if not with_lrs:
         state = replace(state, hcr=0, lrs=(0,) * len(state.lrs))
-    copy = type(virt)(virt.config, Cost())  # the host's kind: a GICv2's has one active-priority register
+    copy = virt.spare()  # the host's kind: a GICv2's has one active-priority register
+    assert isinstance(copy, Icv)
     copy.restore(state)
     return copy
 

@@ -14,7 +14,8 @@ from vgic.device import Device
 from vgic.dist import Dist
 from vgic.dump import VgicState, state_json, state_text
 from vgic.errors import EEXIST, EINVAL, ENODEV, ConfigError, DeadVmError, VgicError
-from vgic.explain import Explanation, explain
+from vgic.explain import explain
+from vgic.gates import Explanation
 from vgic.guest import Vcpu
 from vgic.host import Host
 from vgic.ids import (
@@ -48,7 +49,7 @@ from vgic.state import Snapshot, check_restore, restore, save
 from vgic.v2.groups import GROUPS_V2
 from vgic.v2.model import MODEL_V2
 from vgic.v3.groups import GROUPS_V3
-from vgic.v3.model import MODEL_V3
+from vgic.v4.model import gicv3_model
 
 GICD_BASE: Final = 0x0800_0000
 GICC_BASE: Final = 0x0801_0000
@@ -81,7 +82,8 @@ class Vgic(Incoming):
     """One VM's interrupt controller.
 
     host     the machine it runs on; a new one with 8 physical CPUs unless given.  Several VMs may share one.
-    threads  True: every call takes the VM's lock.  False: for a VMM with one thread, faster.
+    threads  True: every call takes the VM's lock.  False: for a VMM with one thread, faster.  With direct injection
+             the lock is the host's, as its VMs share hardware that works by itself: use one thread for all, or True.
     ipa_bits size of guest physical address space, 32 to 52.  Errors: EINVAL.
     memory   the guest's RAM, where LPI and ITS tables lie; without it every access to a table fails.
     its_cap  how many devices, collections and events the guest may map in all its ITSs; see `its_budget`.
@@ -101,7 +103,10 @@ class Vgic(Incoming):
         """KVM_CREATE_VM: a VM with no vCPU and no interrupt controller yet."""
         if not MIN_IPA_BITS <= ipa_bits <= MAX_IPA_BITS:
             raise ConfigError(EINVAL, f"{ipa_bits} bits of guest physical address: 32 to 52 are possible")
-        super().__init__(Dist(host or Host(Machine(cpus=8)), Bus(), 1 << ipa_bits, NO_VGIC), make_lock(threads))
+        host = host or Host(Machine(cpus=8))
+        gic = host.gic if host.has_gicv4 else None
+        lock = make_lock(threads) if gic is None or not threads else gic.lock
+        super().__init__(Dist(host, Bus(), 1 << ipa_bits, NO_VGIC), lock)
         self._threads = threads
         self._dist.memory = memory
         self._dist.its_budget = Budget(its_cap)
@@ -254,7 +259,7 @@ class Vgic(Incoming):
             if kind == ITS:
                 return Device(dist, groups_of(create_its(dist)), self._lock)
             if kind == V3:
-                create_vgic(dist, V3, MODEL_V3, MAX_VCPUS_V3)
+                create_vgic(dist, V3, gicv3_model(dist.host), MAX_VCPUS_V3)
                 return Device(dist, GROUPS_V3, self._lock)
             create_vgic(dist, V2, MODEL_V2, MAX_VCPUS_V2)
             return Device(dist, GROUPS_V2, self._lock)
@@ -334,6 +339,7 @@ class Vgic(Incoming):
                 created = [self._new_vcpu(index, vcpu_id) for index, vcpu_id in enumerate(snapshot.vcpu_ids)]
                 self._vcpus = tuple(created)
             restore(dist, snapshot, list(created))
+            self._irqfds.restored()
             devices = [Device(dist, groups_of(its), self._lock) for its in dist.its_list]
             if dist.model is not None:
                 devices.insert(0, Device(dist, GROUPS_V2 if dist.model is V2 else GROUPS_V3, self._lock))

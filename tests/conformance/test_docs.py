@@ -25,6 +25,13 @@ def test_the_readme_session_runs_as_pasted(capsys: pytest.CaptureFixture[str]) -
     assert "vgic_model:\tGICv3" in shown, "the state dump is KVM's"
 
 
+def test_the_page_on_direct_injection_does_what_it_says() -> None:
+    session: dict[str, object] = {}
+    for block in python_blocks("docs/direct-injection.md"):
+        exec(compile(block, "docs/direct-injection.md", "exec"), session)
+    assert session["kicked"] == [], "a running guest needs no kick"
+
+
 def test_the_example_vmm_delivers_its_devices_interrupt(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "docs/example_vmm.py"), run_name="__main__")
     assert capsys.readouterr().out.splitlines() == [

@@ -142,7 +142,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--on",
         choices=tuple(SUBSTITUTES),
-        help="replay traces of a GICv2 host on a GICv3 that has the compatibility interface (default: as recorded)",
+        help="replay on another machine: traces of a GICv2 host on a v3 that has the compatibility interface, "
+        "those of a GICv3 host on a v4.0 or v4.1 that injects directly (default: as recorded)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object")
     parser.set_defaults(func=run)

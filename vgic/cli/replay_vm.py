@@ -11,7 +11,7 @@ INTIDs, all of which are VirtConfig's defaults; and a GICv2 host with 4 list reg
 from collections.abc import Callable
 from typing import Final, final
 
-from hw import Machine, V2Config, V2Profile, VirtConfig
+from hw import GicVersion, ItsConfig, Machine, V2Config, V2Profile, V4Config, VirtConfig
 from vgic import Addr, Device, DeviceType, EventCounter, Host, MsiRoute, PinRoute, Ram, Vcpu, Vgic
 from vgic.cli.trace_file import MalformedStepError
 
@@ -42,11 +42,25 @@ def gicv3_compatible(vcpus: int) -> Machine:
     return Machine(cpus=min(max(vcpus, 1), MAX_CPUS), virt=COMPATIBLE)
 
 
+def gicv40(vcpus: int) -> Machine:
+    """A GICv4.0 machine with one ITS and the recorded virtual CPU interface."""
+    return _gicv4(vcpus, V4Config(version=GicVersion.V4_0))
+
+
+def gicv41(vcpus: int) -> Machine:
+    """A GICv4.1 machine with one ITS and the recorded virtual CPU interface."""
+    return _gicv4(vcpus, V4Config())
+
+
+def _gicv4(vcpus: int, v4: V4Config) -> Machine:
+    return Machine(cpus=min(max(vcpus, 1), MAX_CPUS), virt=VIRT, v4=v4, its=(ItsConfig(),), strict=True)
+
+
 RECORDED: Final[dict[str, BuildMachine]] = {"v2": gicv2, "v3": gicv3}
 """The machine a trace was recorded on, by the name its header gives."""
 
-SUBSTITUTES: Final[dict[str, BuildMachine]] = {"v3": gicv3_compatible}
-"""Another machine that can run the same steps, by the name `--on` gives."""
+SUBSTITUTES: Final[dict[str, BuildMachine]] = {"v3": gicv3_compatible, "v4.0": gicv40, "v4.1": gicv41}
+"""Another machine that can run the same steps, by the name `--on` gives: GICv2 guests on v3, GICv3 guests on v4."""
 
 FRAMES: Final[dict[DeviceType, dict[Addr, int]]] = {
     DeviceType.VGIC_V2: {Addr.V2_DIST: 0x0800_0000, Addr.V2_CPU: 0x0801_0000},
@@ -86,7 +100,7 @@ class ReplayVm:
         """Replace the VM, its RAM and the machine."""
         self.ram = Ram()
         self.ram.add(RAM_BASE, RAM_SIZE)
-        vm = Vgic(Host(self.build(vcpus)), threads=False, memory=self.ram)
+        vm = Vgic(Host(self.build(vcpus), vgic_v4_enable=True), threads=False, memory=self.ram)
         self.vm = vm
         self.devices = {}
         self.routes = []

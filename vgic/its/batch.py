@@ -83,6 +83,8 @@ class Batch:
             for irq in self._its.dist.lpis.ascending():
                 if irq.target is source:
                     irq.target = target
+                    if irq.direct is not None:
+                        irq.direct.retarget(target)
         else:
             self._sets().move_all(source, target)
 
@@ -141,6 +143,8 @@ class Batch:
             self._members.remove(ite)
         ite.device.move(ite.eventid, collection)
         ite.irq.target = collection.target
+        if ite.irq.direct is not None:
+            ite.irq.direct.retarget(collection.target)
         if self._lpis is not None:
             self._lpis.place(ite.irq)
         if self._members is not None:

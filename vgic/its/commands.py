@@ -52,6 +52,8 @@ def process(its: Its) -> None:
         dist.holds_kicks = False
         if dist.held_kicks:
             dist.release_kicks()
+        if dist.direct is not None:
+            dist.direct.settle()
 
 
 def execute(its: Its, data: bytes) -> None:
@@ -194,6 +196,8 @@ def clear(its: Its, words: Words) -> None:
     ite = _find(its, words)
     if ite is not None:
         ite.irq.pending_latch = False
+        if ite.irq.direct is not None:
+            ite.irq.direct.clear()
         its.batch.heard(ite.irq)
 
 

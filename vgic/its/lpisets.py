@@ -104,6 +104,8 @@ class LpiSets:
         if self._moved & bit:
             self._moved ^= bit
             irq.target = self._dist.vcpus[self._targets.get(self._slots[irq.intid]) - 1]
+            if irq.direct is not None:
+                irq.direct.retarget(irq.target)
 
     def finish(self) -> None:
         """Bring the target of every LPI up to date."""
@@ -118,6 +120,8 @@ class LpiSets:
         live = [irq for slot in slots_of(lpis) if (irq := self._irqs[slot]).refs]
         for irq in live:
             irq.target = vcpu
+            if irq.direct is not None:
+                irq.direct.retarget(vcpu)
         live.sort(key=_BY_INTID)
         return live
 
@@ -129,9 +133,13 @@ class LpiSets:
             vcpu.kick()
         unread = self._targets.having(self._unread, _number(vcpu))
         self._unread ^= unread
+        direct = False
         for irq in self._arrive(unread, vcpu):
-            if read_config(self._dist, irq, None):
+            if read_config(self._dist, irq, vcpu):
                 self.heard(irq)
+                direct = direct or irq.direct is not None
+        if direct and vcpu.vpe is not None:
+            vcpu.vpe.invalidate_all()
 
     def heard(self, irq: Irq) -> None:
         """Whether `irq` is pending, or enabled, may have changed, and `queue` knows."""

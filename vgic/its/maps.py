@@ -92,6 +92,11 @@ class Maps:
             irq.refs += 1
             self.cache[key] = irq
 
+    def forget(self, irq: Irq) -> None:
+        """Forget the cached translations to one LPI, which must not be latched any more."""
+        for key in [key for key, cached in self.cache.items() if cached is irq]:
+            self._lpis.put(self.cache.pop(key))
+
     def drop_cache(self) -> None:
         """Forget every cached translation: vgic_its_invalidate_cache()."""
         if self.cache:
@@ -105,12 +110,16 @@ class Maps:
         irq = device.irqs[at]
         device.remove(at)
         self.budget.used -= 1
+        if irq.direct is not None:
+            irq.direct.drop()
         self._lpis.put(irq)
 
     def remove_device(self, device: Device) -> None:
         """Remove a device with all its events: vgic_its_free_device()."""
         self.drop_cache()
         for irq in device.irqs:
+            if irq.direct is not None:
+                irq.direct.drop()
             self._lpis.put(irq)
         self.budget.used -= 1 + len(device.irqs)
         del self.devices[device.devid]
@@ -140,3 +149,5 @@ class Maps:
             for irq, each in zip(device.irqs, device.collections, strict=True):
                 if each is collection:
                     irq.target = collection.target
+                    if irq.direct is not None:
+                        irq.direct.retarget(collection.target)

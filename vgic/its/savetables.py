@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 def save(its: Its) -> None:
-    """ITS_SAVE_TABLES: vgic_its_save_tables_v0().  Errors: EFAULT, with earlier entries written."""
+    """ITS_SAVE_TABLES: vgic_its_save_tables_v0().  Errors: EACCES; EFAULT, with earlier entries written."""
+    if its.dist.direct is not None:
+        its.dist.direct.check_saveable()
     if its.device_table & VALID:
         _save_devices(its)
     if its.collection_table & VALID:

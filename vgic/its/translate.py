@@ -39,6 +39,9 @@ def trigger(its: Its, devid: int, eventid: int) -> int:
     vcpu = collection.target
     if not vcpu.lpis_enabled:
         raise VgicError(EBUSY, f"vCPU {vcpu.index} has its LPIs disabled")
+    if irq.direct is not None:
+        irq.direct.pend()  # never cached: the fast path would latch it
+        return DELIVERED
     its.maps.remember(devid, eventid, irq)
     irq.pending_latch = True
     queue(irq)

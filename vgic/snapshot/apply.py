@@ -37,8 +37,8 @@ from vgic.snapshot.records import InterfaceRecord, IrqRecord, ItsRecord, RouteRe
 from vgic.snapshot.schema import LEVEL, MODEL_GICV2, MODEL_NONE
 from vgic.v2.model import MODEL_V2
 from vgic.v2.window import CpuWindow, TrappedWindow
-from vgic.v3.model import MODEL_V3
 from vgic.v3.regions import RedistRegion
+from vgic.v4.model import gicv3_model
 from vgic.vcpu import VcpuGic
 
 _Ports = dict[tuple[int, int], Irq]
@@ -52,6 +52,8 @@ def apply(dist: Dist, vm: VmRecord, created: list[VcpuGic]) -> None:
     ports = _ports(dist)
     for vcpu in dist.vcpus:
         put(vcpu)
+    if dist.direct is not None:
+        dist.direct.drop()
     dist.bus = Bus()  # a frame on a bus must not move
     for vcpu in created:
         dist.vcpus.append(vcpu)
@@ -75,6 +77,10 @@ def apply(dist: Dist, vm: VmRecord, created: list[VcpuGic]) -> None:
     for vcpu, saved in zip(dist.vcpus, vm.vcpus, strict=True):
         rebuild(vcpu, [irq for intid in saved.ap_list if (irq := vcpu.find_irq(intid)) is not None])
     _bus(dist, vm)
+    dist.holds_kicks = True  # no port is called: hardware may ring for what is pending
+    dist.guest.restored(dist)
+    dist.holds_kicks = False
+    dist.held_kicks = {}
     if vm.routes is None:
         dist.routes = None
         dist.gsi_of_pin = {}
@@ -96,7 +102,7 @@ def _create(dist: Dist, vm: VmRecord, created: list[VcpuGic]) -> None:
     if dist.model is None and vm.distributor.model != MODEL_NONE:
         gicv2 = vm.distributor.model == MODEL_GICV2
         dist.model = V2 if gicv2 else V3
-        dist.guest = MODEL_V2 if gicv2 else MODEL_V3
+        dist.guest = MODEL_V2 if gicv2 else gicv3_model(dist.host)
         dist.guest.build(dist)
         fresh = dist.vcpus
     for vcpu in fresh:
@@ -120,6 +126,7 @@ def _distributor(dist: Dist, vm: VmRecord) -> None:
     dist.cpu_base = _base(saved.cpu_base)
     dist.v2_groups_user_writable = saved.groups_writable
     dist.propbaser = saved.propbaser
+    dist.nassgireq = saved.nassgireq
 
 
 def _base(address: int | None) -> int:

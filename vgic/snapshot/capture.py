@@ -58,20 +58,53 @@ _U64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 def capture(dist: Dist) -> VmRecord:
-    """Return the whole state.  Errors: EBUSY while a vCPU is in the guest; EIO in a dead VM."""
+    """Return the whole state.
+
+    Errors: EBUSY while a vCPU is in the guest; EIO in a dead VM; EACCES for LPIs that a GICv4.0 delivers: it does not
+    tell which are pending.
+    """
     if dist.dead:
         raise DeadVmError
     stop(dist)
+    found = _pending_in_hardware(dist)
     return VmRecord(
         host=host_record(dist),
         ipa_bits=dist.ipa_size.bit_length() - 1,
         distributor=_dist_record(dist),
-        vcpus=tuple(_vcpu_record(vcpu) for vcpu in dist.vcpus),
-        spis=tuple(_irq_record(irq) for irq in dist.spis),
-        lpis=tuple(_irq_record(irq) for irq in dist.lpis.ascending()),
+        vcpus=tuple(_vcpu_record(vcpu, found) for vcpu in dist.vcpus),
+        spis=tuple(_irq_record(irq, found) for irq in dist.spis),
+        lpis=tuple(_irq_record(irq, found) for irq in dist.lpis.ascending()),
         its=tuple(_its_record(its) for its in dist.its_list),
         routes=_routes(dist),
     )
+
+
+def _pending_in_hardware(dist: Dist) -> frozenset[Irq]:
+    """Return the interrupts that hardware delivers and has pending.
+
+    Its tables of LPIs are taken back from it for as long as it takes to read them.
+    """
+    direct = dist.direct
+    if direct is None:
+        return frozenset()
+    found = {irq for vcpu in dist.vcpus for irq in vcpu.private if irq.direct is not None and irq.direct.is_pending()}
+    if direct.has_lpis():
+        direct.check_saveable()
+        direct.unmap_vpes()
+        try:
+            found |= {irq for irq in dist.lpis.ascending() if irq.direct is not None and irq.direct.is_pending()}
+        finally:
+            direct.map_vpes()
+    return frozenset(found)
+
+
+def _listed(vcpu: VcpuGic, found: frozenset[Irq]) -> tuple[int, ...]:
+    """The list as it would be if software had everything: what hardware has pending comes last."""
+    if not found and vcpu.vpe is None:
+        return tuple(irq.intid for irq in vcpu.ap_list)
+    kept = [irq for irq in vcpu.ap_list if irq.direct is None or irq in found]
+    wanted = [irq for irq in found if irq.enabled and irq.target is vcpu and vcpu.dist.enabled and irq not in kept]
+    return tuple(irq.intid for irq in kept) + tuple(sorted(irq.intid for irq in wanted))
 
 
 def host_record(dist: Dist) -> HostRecord:
@@ -110,6 +143,7 @@ def _dist_record(dist: Dist) -> DistRecord:
         propbaser=dist.propbaser,
         bus=tuple(names[id(frame)] for frame in dist.bus.frames()),
         regions=tuple(RegionRecord(region.base, region.count, len(region.slots)) for region in dist.regions),
+        nassgireq=dist.nassgireq,
     )
 
 
@@ -121,7 +155,7 @@ def _index(vcpu: VcpuGic | None) -> int | None:
     return None if vcpu is None else vcpu.index
 
 
-def _vcpu_record(vcpu: VcpuGic) -> VcpuRecord:
+def _vcpu_record(vcpu: VcpuGic, found: frozenset[Irq]) -> VcpuRecord:
     region = vcpu.rd_region
     return VcpuRecord(
         vcpu_id=vcpu.vcpu_id,
@@ -135,8 +169,8 @@ def _vcpu_record(vcpu: VcpuGic) -> VcpuRecord:
         lpis_enabled=vcpu.lpis_enabled,
         pendbaser=vcpu.pendbaser,
         interface=_interface_record(vcpu),
-        ap_list=tuple(irq.intid for irq in vcpu.ap_list),
-        interrupts=tuple(_irq_record(irq) for irq in vcpu.private),
+        ap_list=_listed(vcpu, found),
+        interrupts=tuple(_irq_record(irq, found) for irq in vcpu.private),
     )
 
 
@@ -159,14 +193,14 @@ def _interface_record(vcpu: VcpuGic) -> InterfaceRecord:
     )
 
 
-def _irq_record(irq: Irq) -> IrqRecord:
+def _irq_record(irq: Irq, found: frozenset[Irq]) -> IrqRecord:
     owner = irq.owner
     named = owner if isinstance(owner, str) else None
     return IrqRecord(
         irq.intid,
         _index(irq.target),
         irq.enabled,
-        irq.pending_latch,
+        irq.pending_latch or irq in found,
         irq.line_level,
         irq.active,
         LEVEL if irq.level else EDGE,

@@ -67,6 +67,8 @@ def _distributor(vm: VmRecord) -> None:
         _refuse(f"{at}.initialized", "it is set without an interrupt controller")
     if dist.ready and not dist.initialized:
         _refuse(f"{at}.ready", "it is set before initialisation")
+    if dist.nassgireq and not (dist.initialized and dist.model == MODEL_GICV3):
+        _refuse(f"{at}.nassgireq", "it is set without an initialised GICv3")
     if dist.enabled and not dist.initialized:
         _refuse(f"{at}.enabled", "it is set before initialisation")
     if dist.nr_spis % 32 or (dist.initialized and not dist.nr_spis):

@@ -6,7 +6,7 @@ Room:    beside check; looks at the VM and changes nothing.
 from typing import NoReturn
 
 from vgic.dist import Dist
-from vgic.errors import BusyError, DeadVmError, StateError
+from vgic.errors import ENOMEM, BusyError, DeadVmError, StateError, VgicError
 from vgic.ids import FIRST_SPI, V2
 from vgic.snapshot.capture import host_record
 from vgic.snapshot.records import IrqRecord, VmRecord
@@ -21,7 +21,8 @@ def _refuse(where: str, why: str) -> NoReturn:
 def fit(dist: Dist, vm: VmRecord) -> None:
     """Raise what forbids the restore.
 
-    Errors: EIO in a dead VM; EBUSY while a vCPU is in the guest; StateError for another kind of host or VM.
+    Errors: EIO in a dead VM; EBUSY while a vCPU is in the guest; StateError for another kind of host or VM; ENOMEM when
+    a host with direct injection has no room for its vCPUs.
     """
     if dist.dead:
         raise DeadVmError
@@ -41,6 +42,7 @@ def fit(dist: Dist, vm: VmRecord) -> None:
         _mapped(vcpu_record.interrupts, f"vcpus[{n}].interrupts", nr_physical)
     _mapped(vm.spis, "spis", nr_physical)
     _mapped(vm.lpis, "lpis", nr_physical)
+    _direct(dist, vm)
 
 
 def mapped_count(vm: VmRecord) -> int:
@@ -87,6 +89,16 @@ def _same_vm(dist: Dist, vm: VmRecord) -> None:
         _refuse("its", f"{mapped_count(vm)} devices, collections and events, but this VM may have {cap}")
     if dist.its_list and len(dist.its_list) != len(vm.its):
         _refuse("its", f"{len(vm.its)}, but this VM has {len(dist.its_list)}")
+
+
+def _direct(dist: Dist, vm: VmRecord) -> None:
+    """Check what the guest was promised of direct injection, and that the host has room for it."""
+    gic = dist.host.gic if dist.host.has_gicv4 else None
+    if vm.distributor.nassgireq and (gic is None or not gic.has_vsgi):
+        _refuse("distributor.nassgireq", "the guest does without active SGIs, which this host does not offer")
+    fresh = dist.direct is None and vm.distributor.initialized and vm.distributor.model == MODEL_GICV3
+    if fresh and gic is not None and not gic.has_room(len(vm.vcpus)):
+        raise VgicError(ENOMEM, f"the host has no room for {len(vm.vcpus)} vPEs")
 
 
 def _mapped(irqs: tuple[IrqRecord, ...], at: str, nr_physical: int) -> None:

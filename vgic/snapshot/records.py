@@ -113,6 +113,7 @@ class DistRecord:
     propbaser: int
     bus: tuple[str, ...]  # the frames on the bus, in the order in which it finds them
     regions: tuple[RegionRecord, ...]
+    nassgireq: bool = False  # the guest does without active SGIs
 
 
 @dataclass(frozen=True, slots=True)

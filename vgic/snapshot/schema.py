@@ -164,6 +164,7 @@ _DIST: Final = Layout(
         ("bus", Many(Text(), 1000)),
         ("regions", Many(_REGION, 256)),
     ),
+    (("nassgireq", _FLAG, False),),
 )
 
 _EVENT: Final = Layout(EventRecord, (("eventid", _U16), ("intid", _U16), ("icid", Maybe(_U16))))

@@ -76,7 +76,6 @@ class Typer(Accessor):
         return dist.nr_irqs // 32 - 1 | ID_BITS_WITHOUT_ITS - 1 << _IDBITS_SHIFT
 
 
-@final
 class Typer2(Accessor):
     """GICD_TYPER2: no SGI without active state (nASSGIcap), as the host has no GICv4.1."""
 
@@ -154,9 +153,9 @@ class DistFrame(Frame):
 
     __slots__ = ()
 
-    def __init__(self, dist: Dist) -> None:
+    def __init__(self, dist: Dist, table: RegionTable = GICD) -> None:
         """Build the frame, at no address yet."""
-        super().__init__(dist, GICD)
+        super().__init__(dist, table)
 
     def irqs(self, vcpu: VcpuGic, first: int, count: int) -> list[Irq]:
         """Return the SPIs covered; no private interrupt is seen here."""

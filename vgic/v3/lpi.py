@@ -45,6 +45,8 @@ def read_config(dist: Dist, irq: Irq, only_for: VcpuGic | None) -> bool:
     if only_for is None or irq.target is only_for:
         irq.priority = byte[0] & _PRIORITY
         irq.enabled = bool(byte[0] & _ENABLE)
+        if irq.direct is not None:
+            irq.direct.configure(byte[0], only_for is None)
         queue(irq)
     return True
 
@@ -124,7 +126,10 @@ def _load_pending(vcpu: VcpuGic) -> None:
                 return
             bits = byte[0]
         if irq.target is vcpu:
-            irq.pending_latch = bool(bits >> irq.intid % 8 & 1)
+            if irq.direct is None:
+                irq.pending_latch = bool(bits >> irq.intid % 8 & 1)
+            elif bits >> irq.intid % 8 & 1:
+                irq.direct.pend()
         queue(irq)
 
 
@@ -140,6 +145,8 @@ def invalidate_all(vcpu: VcpuGic) -> None:
     """Read the configuration of every LPI that targets `vcpu` again: vgic_its_invall()."""
     for irq in vcpu.dist.lpis.ascending():
         read_config(vcpu.dist, irq, vcpu)
+    if vcpu.vpe is not None:
+        vcpu.vpe.invalidate_all()
 
 
 def save_pending_tables(dist: Dist) -> None:
@@ -150,15 +157,28 @@ def save_pending_tables(dist: Dist) -> None:
     """
     if not dist.initialized:
         raise ConfigError(ENXIO, "the VGIC is not initialised: it has no pending tables to save")
+    direct = dist.direct
+    if direct is None:
+        _save_pending(dist)
+        return
+    direct.unmap_vpes()
+    try:
+        _save_pending(dist)
+    finally:
+        direct.map_vpes()
+
+
+def _save_pending(dist: Dist) -> None:
     memory = dist.memory
     for irq in dist.lpis.ascending():
         vcpu = irq.target
         if vcpu is None:
             continue
         gpa = pending_byte(vcpu, irq.intid)
+        pending = irq.pending_latch or (irq.direct is not None and irq.direct.is_pending())
         byte = None if memory is None else memory.read(gpa, 1)
         if memory is None or byte is None:
             raise GuestMemoryError(gpa, "the LPI pending table")
         bit = 1 << irq.intid % 8
-        if bool(byte[0] & bit) != irq.pending_latch and not memory.write(gpa, bytes([byte[0] ^ bit])):
+        if bool(byte[0] & bit) != pending and not memory.write(gpa, bytes([byte[0] ^ bit])):
             raise GuestMemoryError(gpa, "the LPI pending table")

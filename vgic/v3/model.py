@@ -3,7 +3,7 @@
 Room:    above the frames; lifecycle calls it.
 """
 
-from typing import Final, final
+from typing import Final
 
 from hw.arch import HCR_EN
 from vgic.dist import Dist
@@ -13,12 +13,11 @@ from vgic.lr import LrRules
 from vgic.model import Model
 from vgic.v3.baser import RESET
 from vgic.v3.dist import DistFrame
-from vgic.v3.redist import RedistFrame
+from vgic.v3.redist import GICR, RedistFrame
 from vgic.v3.regions import check_layout, place, unplace
 from vgic.vcpu import VcpuGic
 
 
-@final
 class ModelV3(Model):
     """KVM_DEV_TYPE_ARM_VGIC_V3."""
 
@@ -30,7 +29,7 @@ class ModelV3(Model):
 
     def adopt(self, vcpu: VcpuGic) -> None:
         """Build the redistributor; run the guest with the host's traps."""
-        vcpu.redist = RedistFrame(vcpu)
+        vcpu.redist = RedistFrame(vcpu, GICR)
         vcpu.hcr = HCR_EN | vcpu.dist.host.trap_bits
 
     def place(self, vcpu: VcpuGic) -> None:

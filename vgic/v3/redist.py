@@ -45,9 +45,9 @@ class RedistFrame(Frame):
 
     __slots__ = ("owner",)
 
-    def __init__(self, owner: VcpuGic) -> None:
+    def __init__(self, owner: VcpuGic, table: RegionTable) -> None:
         """Build the frame of `owner`, at no address yet."""
-        super().__init__(owner.dist, GICR)
+        super().__init__(owner.dist, table)
         self.owner = owner
 
     def irqs(self, vcpu: VcpuGic, first: int, count: int) -> list[Irq]:

@@ -61,6 +61,7 @@ CALLS: Final[dict[str, Callable[[Vcpu], object]]] = {
     "unmap_irq": lambda v: v.unmap_irq(PPI),
     "get_map": lambda v: v.get_map(PPI),
     "map_is_active": lambda v: v.map_is_active(PPI),
+    "traps_wfi": lambda v: v.traps_wfi(),
     "virq": lambda v: v.virq(),
     "vfiq": lambda v: v.vfiq(),
     "maintenance": lambda v: v.maintenance(),
@@ -96,7 +97,7 @@ def locked(vcpus: int = 1) -> tuple[Vgic, LockedVcpu, RecordingLock]:
     return vm, vcpu, lock
 
 
-NEVER_FAIL: Final = {"get_map", "map_is_active", "reset_mapped", "virq", "vfiq", "maintenance"}
+NEVER_FAIL: Final = {"get_map", "map_is_active", "reset_mapped", "traps_wfi", "virq", "vfiq", "maintenance"}
 
 
 def test_every_method_is_tried() -> None:

@@ -143,9 +143,11 @@ class PatchyRam:
 class ItsRig(VmRig):
     """A GICv3 VM with one ITS; unless `bare`, its guest has set tables and queue up and enabled everything."""
 
-    def __init__(self, vcpus: int = 4, *, bare: bool = False, ids: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, vcpus: int = 4, *, bare: bool = False, ids: tuple[int, ...] = (), host: Host | None = None
+    ) -> None:
         self.memory = PatchyRam()
-        vm = Vgic(Host(Machine(cpus=vcpus)), threads=False, memory=self.memory)
+        vm = Vgic(host or Host(Machine(cpus=vcpus)), threads=False, memory=self.memory)
         for n in range(vcpus):
             vm.create_vcpu(ids[n] if ids else n)
         self.gic = vm.create_device(DeviceType.VGIC_V3)
