@@ -14,7 +14,7 @@ EXTRA ?= dev
 ARGS ?=
 READY := $(VENV)/ready
 PYTEST = $(VENV)/bin/python -m pytest
-ROWS = tests/bench/test_rows.py tests/bench/test_rows_v2.py tests/bench/test_rows_its.py tests/bench/test_rows_direct.py --benchmark-enable --benchmark-only --benchmark-quiet
+ROWS = tests/bench/test_rows.py tests/bench/test_rows_v2.py tests/bench/test_rows_its.py tests/bench/test_rows_direct.py tests/bench/test_rows_v4.py --benchmark-enable --benchmark-only --benchmark-quiet
 
 .PHONY: run check test unit bench bench-assert campaign
 
