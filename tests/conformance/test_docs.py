@@ -7,12 +7,19 @@ from typing import Final
 
 import pytest
 
+from vgic.cli.main import main
+
 ROOT: Final = Path(__file__).parents[2]
 
 
 def python_blocks(page: str) -> list[str]:
     """The pages' Python examples, in order."""
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def text_blocks(page: str) -> list[str]:
+    """What the page says that commands print, in order."""
+    return re.findall(r"^```text\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
 def test_the_readme_session_runs_as_pasted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,3 +50,8 @@ def test_the_example_vmm_delivers_its_devices_interrupt(capsys: pytest.CaptureFi
 
 def test_the_example_vmm_is_as_short_as_the_readme_says() -> None:
     assert len((ROOT / "docs/example_vmm.py").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_what_the_page_on_direct_injection_quotes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "guide", "--explain"]) == 0
+    assert text_blocks("docs/direct.md")[0] in capsys.readouterr().out

@@ -14,11 +14,16 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Final, TextIO, cast
 
-from vgic.cli import Subparsers, check, replay, state
+from vgic.cli import Subparsers, check, demo, replay, state
 
 AddParser = Callable[[Subparsers], None]
 
-COMMANDS: Final[tuple[AddParser, ...]] = (replay.add_parser, check.add_parser, state.add_parser)
+COMMANDS: Final[tuple[AddParser, ...]] = (
+    replay.add_parser,
+    check.add_parser,
+    state.add_parser,
+    demo.add_parser,
+)
 """In the order that help shows."""
 COMMAND_GROUP: Final = "vgic.commands"
 INTERRUPTED: Final = 128 + signal.SIGINT
