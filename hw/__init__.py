@@ -19,7 +19,7 @@ A machine with a GICv2 is Machine(cpus=2, gic=V2Config()); its guests use pe.gic
 from hw import arch, arch4
 from hw.config import CacheMode, GicVersion, PhysConfig, V2Config, V2Profile, VirtConfig
 from hw.config4 import ItsConfig, V4Config
-from hw.cost import Cost, Traffic
+from hw.cost import Account, Cost, Traffic
 from hw.its import Its, ItsError
 from hw.machine import Machine
 from hw.memory import BusError, Memory
@@ -28,6 +28,7 @@ from hw.pe import LineWatcher, Pe
 from hw.trace import TraceLog, Tracer
 
 __all__ = [
+    "Account",
     "BusError",
     "CacheMode",
     "Cost",

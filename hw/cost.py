@@ -13,6 +13,7 @@ COUNTERS: Final = (
     "exits_mmio",
     "exits_sysreg",
     "exits_irq",
+    "exits_wfi",
     "lr_reads",
     "lr_writes",
     "hcr_reads",
@@ -30,6 +31,7 @@ COUNTERS: Final = (
     "icv_writes",
     "icc_reads",
     "icc_writes",
+    "phys_acks",
     "mmio_reads",
     "mmio_writes",
     "direct_acks",
@@ -63,6 +65,7 @@ class Cost:
         self.exits_mmio = 0  # guest exits for an emulated distributor or redistributor access
         self.exits_sysreg = 0  # ... for a trapped system-register access
         self.exits_irq = 0  # ... for a physical interrupt
+        self.exits_wfi = 0  # ... for a WFI that traps
         self.lr_reads = 0  # EL2: ICH_LR<n>
         self.lr_writes = 0
         self.hcr_reads = 0  # EL2: ICH_HCR
@@ -80,6 +83,7 @@ class Cost:
         self.icv_writes = 0
         self.icc_reads = 0  # the physical CPU interface
         self.icc_writes = 0
+        self.phys_acks = 0  # physical interrupts acknowledged: by the hypervisor, where there is one
         self.mmio_reads = 0  # physical GICD and GICR
         self.mmio_writes = 0
         self.direct_acks = 0  # directly injected interrupts that the guest acknowledged: no exit, no list register
@@ -92,7 +96,7 @@ class Cost:
 
         Every entry ends in one exit, so these need no counter; an entry in progress counts as one of them.
         """
-        return self.entries - self.exits_mmio - self.exits_sysreg - self.exits_irq
+        return self.entries - self.exits_mmio - self.exits_sysreg - self.exits_irq - self.exits_wfi
 
     def as_dict(self) -> dict[str, int]:
         """Every count by name: the counters in declaration order, then `exits_host`."""
@@ -108,6 +112,11 @@ class Cost:
     def copy(self) -> "Cost":
         """The counters as they are now, to diff() against later."""
         return self.diff(Cost())
+
+    def add(self, other: "Cost") -> None:
+        """Count what `other` did as well."""
+        for name in COUNTERS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def reset(self) -> None:
         """Start every counter at zero again."""
@@ -143,8 +152,51 @@ class Traffic:
         """Every count by name, without those of single commands."""
         return {name: getattr(self, name) for name in TRAFFIC}
 
+    def diff(self, earlier: "Traffic") -> "Traffic":
+        """What was counted since `earlier`, a copy of these counters."""
+        spent = Traffic()
+        for name in TRAFFIC:
+            setattr(spent, name, getattr(self, name) - getattr(earlier, name))
+        for number, count in self.by_command.items():
+            if count != earlier.by_command.get(number, 0):
+                spent.by_command[number] = count - earlier.by_command.get(number, 0)
+        return spent
+
+    def add(self, other: "Traffic") -> None:
+        """Count what `other` did as well."""
+        for name in TRAFFIC:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for number, count in other.by_command.items():
+            self.by_command[number] = self.by_command.get(number, 0) + count
+
     def reset(self) -> None:
         """Start every counter at zero again."""
         self.by_command.clear()
         for name in TRAFFIC:
             setattr(self, name, 0)
+
+
+@final
+class Account:
+    """What all of a machine did until some moment: its PEs together, and its ITSs and redistributors together.
+
+    A copy: it does not change when the machine goes on.  See Machine.account.
+    """
+
+    __slots__ = ("gic", "pes")
+
+    def __init__(self) -> None:
+        """Nothing done."""
+        self.pes = Cost()  # with the accesses to the distributor
+        self.gic = Traffic()
+
+    def diff(self, earlier: "Account") -> "Account":
+        """What was done since `earlier`."""
+        spent = Account()
+        spent.pes = self.pes.diff(earlier.pes)
+        spent.gic = self.gic.diff(earlier.gic)
+        return spent
+
+    def as_dict(self) -> dict[str, int]:
+        """Every count by name, without those of single commands."""
+        return self.pes.as_dict() | self.gic.as_dict()

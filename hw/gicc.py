@@ -116,6 +116,7 @@ class Gicc(CpuInterface2):
         value = self._visible(irq, aliased)
         if irq is None or value in (INTID_LEGACY, INTID_SPURIOUS):
             return value
+        self.cost.phys_acks += 1
         self.ap |= 1 << ((irq.priority & self.mask(irq)) >> self.config.ap_shift)
         if irq.intid < FIRST_SPI:
             self.private.acknowledge(irq)

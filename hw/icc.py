@@ -185,6 +185,7 @@ class Icc:
         intid = self._visible(it, group, view)
         if FIRST_SPECIAL <= intid <= INTID_SPURIOUS:
             return intid
+        self.cost.phys_acks += 1
         self.ap[it.kind] |= 1 << ((it.priority & self.mask(it.kind)) >> self.config.ap_shift)
         if it.irq is None:
             self.redist.lpis.clear_pending(intid)

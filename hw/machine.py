@@ -24,6 +24,7 @@ from hw.arch import (
 )
 from hw.config import GicVersion, PhysConfig, V2Config, V2Profile, VirtConfig, require
 from hw.config4 import ItsConfig, V4Config
+from hw.cost import Account
 from hw.dist import Distributor
 from hw.dist2 import MAX_PES, DistributorV2
 from hw.dist3 import DistributorV3
@@ -157,6 +158,17 @@ class Machine(SgiPort):
     def trace(self, tracer: Tracer | None) -> None:
         self.fabric.trace = tracer
         self.misuse.trace = tracer
+
+    def account(self) -> Account:
+        """What the machine has done until now, all counters together."""
+        account = Account()
+        for pe in self.pes:
+            account.pes.add(pe.cost)
+        account.pes.add(self.dist.cost)
+        account.gic.add(self.traffic)
+        for its in self.itss:
+            account.gic.add(its.cost)
+        return account
 
     def tick(self, cycles: int) -> None:
         """Let time pass: what V4Config gave a duration ends."""

@@ -54,4 +54,4 @@ def test_the_example_vmm_is_as_short_as_the_readme_says() -> None:
 
 def test_what_the_page_on_direct_injection_quotes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "guide", "--explain"]) == 0
-    assert text_blocks("docs/direct.md")[0] in capsys.readouterr().out
+    assert text_blocks("docs/vlpi.md")[0] in capsys.readouterr().out

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from vgic import VgicError
 from vgic.cli import Subparsers
+from vgic.cli.arguments import between
 from vgic.cli.checks import CHECKS, V2, V3, checks_of
 from vgic.cli.checks.board import GICC_BASE, GICD_BASE, GICR_BASE, Board, BoardV2
 from vgic.cli.checks.gic import Gic
@@ -65,13 +66,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--cpus",
-        type=_between(1, GICS[V3].max_cpus),
+        type=between(1, GICS[V3].max_cpus),
         default=DEFAULT_CPUS,
         metavar="N",
         help=f"vCPUs (default: %(default)s; a GICv2 has up to {GICS[V2].max_cpus})",
     )
     parser.add_argument(
-        "--lrs", type=_between(1, 16), default=DEFAULT_LRS, metavar="N", help="list registers (default: %(default)s)"
+        "--lrs", type=between(1, 16), default=DEFAULT_LRS, metavar="N", help="list registers (default: %(default)s)"
     )
     parser.add_argument(
         "--spis", type=_spis, default=DEFAULT_SPIS, metavar="N", help="SPIs, a multiple of 32 (default: %(default)s)"
@@ -84,7 +85,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ("--iterations", default.iterations, "messages for each event", 1_000_000),
     ):
         stress.add_argument(
-            option, type=_between(1, most), default=value, metavar="N", help=f"{what} (default: %(default)s)"
+            option, type=between(1, most), default=value, metavar="N", help=f"{what} (default: %(default)s)"
         )
     parser.set_defaults(func=run, fail=parser.error)
 
@@ -167,16 +168,6 @@ def _name(text: str) -> str:
     if text not in CHECKS:
         raise argparse.ArgumentTypeError(f"there is no check {text!r}; there are {', '.join(CHECKS)}")
     return text
-
-
-def _between(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{value} is not in {low}..{high}")
-        return value
-
-    return parse
 
 
 def _spis(text: str) -> int:

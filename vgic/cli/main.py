@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Final, TextIO, cast
 
-from vgic.cli import Subparsers, check, demo, replay, state
+from vgic.cli import Subparsers, check, compare, demo, replay, state
 
 AddParser = Callable[[Subparsers], None]
 
@@ -23,6 +23,7 @@ COMMANDS: Final[tuple[AddParser, ...]] = (
     check.add_parser,
     state.add_parser,
     demo.add_parser,
+    compare.add_parser,
 )
 """In the order that help shows."""
 COMMAND_GROUP: Final = "vgic.commands"

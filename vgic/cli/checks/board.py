@@ -131,6 +131,11 @@ class Board:
         """Leave the guest."""
         self.vm.vcpus[cpu].exit()
 
+    def wfi(self, cpu: int) -> bool:
+        """The guest executes WFI; whether that takes it out of the guest, as it does unless the host says otherwise."""
+        self.exit(cpu)
+        return True
+
     def has_work(self, cpu: int) -> bool:
         """Whether a vCPU outside the guest, in WFI, must run again."""
         return self.vm.vcpus[cpu].pending()

@@ -44,6 +44,7 @@ from hw.arch import (
     SGIR_INTID_SHIFT,
     SGIR_IRM,
 )
+from hw.arch4 import GICD_TYPER2, GICD_TYPER2_NASSGICAP
 from vgic.cli.checks.gic import ALL_OPEN, Gic
 from vgic.cli.checks.port import GuestError, Port
 
@@ -54,6 +55,7 @@ _MAX_INTIDS: Final = 1020
 _FIRST_SPI: Final = 32
 _REDIST_STRIDE: Final = 0x20000
 _RWP_POLLS: Final = 1000
+_NASSGIREQ: Final = 1 << 8
 _ENABLE: Final = GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1 | GICD_CTLR_ENABLE_GRP0
 
 
@@ -63,11 +65,16 @@ class GicV3(Gic):
 
     name = "gicv3"
 
-    def __init__(self, gicd: int, gicr: int) -> None:
-        """Know the addresses of the distributor and of the first redistributor."""
+    def __init__(self, gicd: int, gicr: int, *, active_sgis: bool = True) -> None:
+        """Know the addresses of the distributor and of the first redistributor.
+
+        active_sgis  False: do without the active state of SGIs where the distributor offers that, as Linux does.
+        """
         super().__init__(gicd)
         self.gicr = gicr
         self.redists: dict[int, int] = {}  # CPU index -> its redistributor
+        self._active_sgis = active_sgis
+        self._enable = _ENABLE
 
     # -- setting up ------------------------------------------------------------------------------
 
@@ -81,7 +88,9 @@ class GicV3(Gic):
         intids = min(32 * ((cpu.load(gicd + GICD_TYPER) & GICD_TYPER_ITLINES_MASK) + 1), _MAX_INTIDS)
         cpu.store(gicd + GICD_CTLR, 0)
         self._wait_for_writes(cpu)
-        cpu.store(gicd + GICD_CTLR, _ENABLE)
+        if not self._active_sgis and cpu.load(gicd + GICD_TYPER2) & GICD_TYPER2_NASSGICAP:
+            self._enable |= _NASSGIREQ
+        cpu.store(gicd + GICD_CTLR, self._enable)
         self._wait_for_writes(cpu)
         for offset in range(0, intids, 4):
             cpu.store(gicd + GICD_IGROUPR + offset, _ONES)
@@ -116,7 +125,7 @@ class GicV3(Gic):
 
     def enable_distributor(self, cpu: Port, on: bool) -> None:
         """Write GICD_CTLR."""
-        cpu.store(self.gicd + GICD_CTLR, _ENABLE if on else 0)
+        cpu.store(self.gicd + GICD_CTLR, self._enable if on else 0)
         self._wait_for_writes(cpu)
 
     def route(self, cpu: Port, intid: int, target: Port) -> None:

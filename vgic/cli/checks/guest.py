@@ -145,7 +145,7 @@ class Cpu(Port):
     def let_preempt(self) -> None:
         """In a handler: take what preempts it.  Errors: GuestError."""
         self._masked = False
-        self._take_interrupts()
+        self.take_interrupts()
         self._masked = True
 
     def run(self) -> bool:
@@ -159,12 +159,12 @@ class Cpu(Port):
         self._host()
         if self._masked:
             return woken
-        taken = self._take_interrupts()
+        taken = self.take_interrupts()
         self._wfi()
         return woken or taken
 
-    def _take_interrupts(self) -> bool:
-        """Take IRQs until none is signalled; return whether there was one.  Errors: GuestError."""
+    def take_interrupts(self) -> bool:
+        """Take IRQs until none is signalled, and go on running; return whether there was one.  Errors: GuestError."""
         taken = 0
         while self.irq():
             taken += 1
@@ -178,10 +178,10 @@ class Cpu(Port):
     def _wfi(self) -> None:
         """Sleep, unless the VMM says that there is something to do."""
         self._host()
-        self._board.exit(self.index)
-        self._running = False
-        if self._board.has_work(self.index):
-            self._host()
+        if self._board.wfi(self.index):
+            self._running = False
+            if self._board.has_work(self.index):
+                self._host()
 
 
 @final
