@@ -1,22 +1,10 @@
 """`vgic demo`: worked examples of direct injection on the modelled hardware.
 
-Room:    the command; the programs are in `demos`.
-Holds:   the exit status is 0 if everything went as the program expects, 1 if not, 2 for arguments that make no sense.
+Room:    the command; each example is a module of its own.
+Holds:   the exit status is 0 if everything went as the example says, 1 if not, 2 for arguments that make no sense.
 """
 
-import argparse
-import sys
-from typing import Final
-
-from hw import arch4
-from vgic.cli import Subparsers
-from vgic.cli.demos.guide import GuideError, Program
-from vgic.cli.demos.narrator import MARK, Narrator
-
-DONE: Final = 0
-FAILED: Final = 1
-
-PROGRAMS: Final = {"vlpi": Program.main_vlpi, "vsgi": Program.main_vsgi}
+from vgic.cli import Subparsers, demo_guide, demo_smmute
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -28,49 +16,5 @@ def add_parser(subparsers: Subparsers) -> None:
         "Exit status: 0 all went as expected, 1 something did not.",
     )
     demos = parser.add_subparsers(title="examples", metavar="EXAMPLE", required=True)
-    guide = demos.add_parser(
-        "guide",
-        help="the example programs of Arm's guide, with their log",
-        description='The example programs of Arm\'s guide "GICv3 and v4, Virtualization": a virtual LPI (main_vlpi) '
-        "or SGI (main_vsgi) for a vPE that is not resident rings a doorbell, and reaches the guest without an exit "
-        "once it is.  The output of vlpi is the guide's log, word for word.",
-    )
-    guide.add_argument(
-        "program", nargs="?", choices=tuple(PROGRAMS), default="vlpi", help="which of them (default: %(default)s)"
-    )
-    guide.add_argument("--explain", action="store_true", help="say below each line what the GIC does then")
-    guide.set_defaults(func=run_guide)
-
-
-def run_guide(args: argparse.Namespace) -> int:
-    """Run one of the guide's programs and return the exit status."""
-    if not args.explain:
-        return _run(Program(print), args.program)
-    narrator = Narrator(print)
-    program = Program(narrator.line)
-    program.machine.trace = narrator
-    status = _run(program, args.program)
-    narrator.flush()
-    print(_account(program))
-    return status
-
-
-def _run(program: Program, name: str) -> int:
-    try:
-        PROGRAMS[name](program)
-    except GuideError as error:
-        print(f"vgic demo guide: {error}", file=sys.stderr)
-        return FAILED
-    return DONE
-
-
-def _account(program: Program) -> str:
-    """What the run cost, counted by the hardware."""
-    its, guest = program.its.cost, program.machine.pes[1].cost
-    commands = [f"{count} {arch4.COMMAND_NAMES[number]}" for number, count in its.by_command.items()]
-    exits = guest.exits_irq + guest.exits_mmio + guest.exits_sysreg
-    return (
-        f"{MARK}In all: {its.commands} ITS commands ({', '.join(commands)}); "
-        f"default doorbells {program.machine.traffic.default_doorbells}; of the guest on PE 1: exits {exits}, "
-        f"directly injected interrupts acknowledged {guest.direct_acks}"
-    )
+    demo_guide.add_parser(demos)
+    demo_smmute.add_parser(demos)

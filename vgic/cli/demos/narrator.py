@@ -31,9 +31,10 @@ _SENTENCES: Final[dict[str, str]] = {
 class Narrator(Tracer):
     """Passes on the lines of a log, `say` being where they go, and tells below each what the hardware did then."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        """Nothing happened yet."""
+    def __init__(self, say: Callable[[str], None], *, v41: bool = True) -> None:
+        """Nothing happened yet.  `v41`: the commands are GICv4.1's."""
         self._say = say
+        self._v41 = v41
         self._told: list[str] = []  # since the last line
         self._command_at = 0  # where in `_told` the sentence about the command in progress belongs
 
@@ -68,5 +69,5 @@ class Narrator(Tracer):
 
     def _command(self, its: object, offset: object, words: object, error: object) -> None:
         failed = f", which fails: {error}" if error else ""
-        self._told.insert(self._command_at, f"ITS {its} executes {describe(cast(Words, words))}{failed}")
+        self._told.insert(self._command_at, f"ITS {its} executes {describe(cast(Words, words), self._v41)}{failed}")
         self._command_at = len(self._told)

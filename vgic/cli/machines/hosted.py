@@ -10,9 +10,9 @@ of a kick, the maintenance interrupt, the scheduler's timer.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from hw import Account, ItsConfig, Machine, Memory, V4Config, VirtConfig
+from hw import Account, ItsConfig, Machine, Memory, V4Config, VirtConfig, arch4
 from vgic import EventCounter, Host, HostMsi, MsiRoute
 from vgic.cli.checks.board import GITS_BASE, GITS_TRANSLATER, Board
 
@@ -23,13 +23,23 @@ _SPIS: Final = 64
 _MEMORY: Final = 1 << 36
 
 
+class Window(NamedTuple):
+    """Where the guest finds registers of a device; `traps`: the VMM handles each access, the guest being outside."""
+
+    base: int
+    size: int
+    read: Callable[[int, int], int]  # offset, bytes
+    write: Callable[[int, int, int], None]  # offset, bytes, value
+    traps: bool
+
+
 class HostedBoard(Board):
     """A GICv3 guest with an ITS; the host's GIC is a GICv4 if `v4` says so.
 
     alone  whether each physical CPU has one vCPU and nothing else to run; KVM need not trap its WFI then.
     """
 
-    __slots__ = ("_routes", "_vectors", "alone", "blocked", "host")
+    __slots__ = ("_routes", "_vectors", "alone", "blocked", "host", "windows")
 
     host: Host
     v4: V4Config | None = None
@@ -39,6 +49,7 @@ class HostedBoard(Board):
         self.alone = alone
         self.blocked = [False] * cpus  # which CPUs left the guest for a WFI
         self._vectors: dict[int, HostMsi] = {}
+        self.windows: list[Window] = []
         self._routes: dict[int, MsiRoute] = {}
         super().__init__(cpus, lrs, _SPIS)
 
@@ -90,6 +101,36 @@ class HostedBoard(Board):
     def send(self, vector: int) -> None:
         """The device sends the message of a vector."""
         self.host.msi(self._vectors[vector])
+
+    def message(self, eventid: int) -> None:
+        """The device writes GITS_TRANSLATER of the host's ITS; every physical CPU takes what it gets."""
+        self.host.machine.itss[0].write(arch4.GITS_TRANSLATER, 4, eventid, DEVID)
+        self.host.take_interrupts()
+
+    def load(self, cpu: int, gpa: int, size: int) -> int:
+        """Return what a load reads, of a frame or of a device; or a negative number if neither is there."""
+        window = self._window(gpa)
+        if window is None:
+            return super().load(cpu, gpa, size)
+        if window.traps:
+            super().load(cpu, gpa, size)
+        return window.read(gpa - window.base, size)
+
+    def store(self, cpu: int, gpa: int, size: int, value: int) -> bool:
+        """Store; False if neither a frame nor a device is there."""
+        window = self._window(gpa)
+        if window is None:
+            return super().store(cpu, gpa, size, value)
+        if window.traps:
+            super().store(cpu, gpa, size, value)
+        window.write(gpa - window.base, size, value)
+        return True
+
+    def _window(self, gpa: int) -> "Window | None":
+        for window in self.windows:
+            if window.base <= gpa < window.base + window.size:
+                return window
+        return None
 
     # -- the host's scheduler --------------------------------------------------------------------
 
