@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from vgic.cli.comparison.workloads import WORKLOADS
+from vgic.cli.figures import Figures
 from vgic.cli.main import main
 
 ROOT: Final = Path(__file__).parents[2]
@@ -52,6 +54,24 @@ def test_the_example_vmm_is_as_short_as_the_readme_says() -> None:
     assert len((ROOT / "docs/example_vmm.py").read_text(encoding="utf-8").splitlines()) < 60
 
 
-def test_what_the_page_on_direct_injection_quotes_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "guide", "--explain"]) == 0
-    assert text_blocks("docs/vlpi.md")[0] in capsys.readouterr().out
+QUOTED: Final = (
+    ["demo", "guide", "--explain"],
+    ["demo", "smmute", "-n", "3"],
+    ["compare"],
+)
+
+
+@pytest.mark.parametrize(("block", "arguments"), enumerate(QUOTED), ids=[" ".join(arguments) for arguments in QUOTED])
+def test_what_the_page_on_vlpis_quotes_is_printed(
+    block: int, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 0
+    assert text_blocks("docs/vlpi.md")[block] in capsys.readouterr().out
+
+
+def test_the_page_on_vlpis_names_every_figure_and_workload() -> None:
+    page = (ROOT / "docs/vlpi.md").read_text(encoding="utf-8")
+    for name, cycles in Figures().as_dict().items():
+        assert f"`{name}`" in page, name
+        assert not cycles or f"| `{name}` | {cycles} |" in page
+    assert [name for name in WORKLOADS if f"`{name}`" not in page] == []

@@ -54,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     for option, default, most, what in (
         ("--interrupts", DEFAULT_INTERRUPTS, MAX_INTERRUPTS, "interrupts to send in each workload"),
-        ("--cpus", DEFAULT_CPUS, MAX_CPUS, "vCPUs, at least 2; a GICv2 has up to 7 here"),
+        ("--cpus", DEFAULT_CPUS, MAX_CPUS, "vCPUs, at least 2; a GICv2 has up to 6 here"),
         ("--lrs", DEFAULT_LRS, 16, "list registers"),
         ("--seed", DEFAULT_SEED, 1 << 32, "what the mix is drawn from"),
     ):

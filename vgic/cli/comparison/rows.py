@@ -77,6 +77,12 @@ def as_table(results: Sequence[Measured], figures: Figures) -> str:
             workload = measured.workload
             text.append(f"{workload}: {WORKLOADS[workload].what}")
         text.append(_line(line, widths))
+    assumed = ", ".join(f"{name} {cycles}" for name, cycles in figures.as_dict().items())
+    text += [
+        "",
+        "All for one delivered interrupt.  Cycles are assumptions (--cycles NAME=N changes one):",
+        f"  {assumed}",
+    ]
     return "\n".join(text)
 
 

@@ -78,6 +78,15 @@ def msi_preempted(bench: Bench, random: Random) -> None:
     bench.target.take_interrupts()
 
 
+def msi_moved(bench: Bench, random: Random) -> None:
+    """Send to a CPU that the host has preempted and that comes back on another physical CPU."""
+    bench.target.irq()
+    bench.board.preempt(bench.target.index)
+    bench.message(0)
+    bench.board.move(bench.target.index)
+    bench.target.take_interrupts()
+
+
 def msi_wfi(bench: Bench, random: Random) -> None:
     """Send to a CPU in WFI."""
     bench.sleep()
@@ -115,8 +124,8 @@ def mix(bench: Bench, random: Random) -> None:
 
 Step = Callable[[Bench, Random], None]
 
-_MIXED: Final[tuple[Step, ...]] = (msi_running, msi_preempted, msi_wfi, ipi, ipi_broadcast)
-_WEIGHTS: Final = (8, 2, 2, 4, 1)
+_MIXED: Final[tuple[Step, ...]] = (msi_running, msi_preempted, msi_moved, msi_wfi, ipi, ipi_broadcast)
+_WEIGHTS: Final = (8, 2, 1, 2, 4, 1)
 
 
 class Workload(NamedTuple):
@@ -130,6 +139,7 @@ class Workload(NamedTuple):
 WORKLOADS: Final[dict[str, Workload]] = {
     "msi-running": Workload("MSI to a running vCPU", msi_running),
     "msi-preempted": Workload("MSI to a preempted vCPU", msi_preempted),
+    "msi-moved": Workload("MSI to a vCPU that moves to another CPU", msi_moved),
     "msi-wfi": Workload("MSI to a vCPU in WFI", msi_wfi),
     "msi-wfi-alone": Workload("the same, the vCPU alone on its CPU", msi_wfi, alone=True),
     "msi-burst": Workload(f"{BURST} MSIs at once to a vCPU in WFI", msi_burst),

@@ -2,8 +2,9 @@
 
 Room:    above the checks' board, which it extends; `kinds` says which hosts there are.
 Owns:    the vectors of the device, and the count of each exit's cause.
-Holds:   one physical CPU, the last, runs no guest: the host takes its device's interrupts there.  So an interrupt that
-         the host takes and an exit of a guest are never the same event, and both are counted.
+Holds:   each vCPU has a physical CPU; one more is idle until a vCPU moves there; the last runs no guest: the host takes
+         its device's interrupts there.  So an interrupt that the host takes and an exit of a guest are never the same
+         event, and both are counted.
 
 An exit is for a trapped access (the library counts those), for a WFI that traps, or for a physical interrupt: the IPI
 of a kick, the maintenance interrupt, the scheduler's timer.
@@ -54,16 +55,21 @@ class HostedBoard(Board):
         super().__init__(cpus, lrs, _SPIS)
 
     def make_host(self) -> Host:
-        """Return the host: a physical CPU for each vCPU, and one for itself."""
+        """Return the host."""
         virt = VirtConfig(n_lr=self.lrs)
         machine = Machine(self.spare + 1, virt, memory=Memory(_MEMORY), v4=self.v4, its=(ItsConfig(),))
         self.host = Host(machine, vgic_v4_enable=self.v4 is not None)
         return self.host
 
     @property
+    def idle(self) -> int:
+        """The physical CPU that has nothing to do, unless a vCPU moves there."""
+        return self.cpus
+
+    @property
     def spare(self) -> int:
         """The physical CPU that runs no guest."""
-        return self.cpus
+        return self.cpus + 1
 
     @property
     def misuse(self) -> list[str]:
@@ -155,6 +161,12 @@ class HostedBoard(Board):
         return True
 
     def preempt(self, cpu: int) -> None:
-        """Take a running vCPU off its physical CPU for something else; `enter` brings it back."""
+        """Take a running vCPU off its physical CPU for something else; `enter` or `move` brings it back."""
         self.exit(cpu)
         self.vm.vcpus[cpu].put()
+
+    def move(self, cpu: int) -> None:
+        """Enter the guest of a preempted vCPU on the idle physical CPU, or where it first was if it is there."""
+        vcpu = self.vm.vcpus[cpu]
+        self.kicked[cpu] = False
+        vcpu.enter(self.idle if vcpu.pe.index == cpu else cpu)

@@ -41,7 +41,7 @@ class HostedBoardV2(HostedBoard):
     __slots__ = ("_handlers",)
 
     def make_host(self) -> Host:
-        """Return the host: a physical CPU for each vCPU, and one for itself."""
+        """Return the host."""
         machine = Machine(self.spare + 1, gic=V2Config(n_lr=self.lrs))
         self._handlers: dict[int, Callable[[], None]] = {}
         machine.dist.write(GICD_CTLR, _W32, GICC_CTLR_ENABLE_GRP0)

@@ -44,10 +44,10 @@ class Kind(NamedTuple):
 
 
 KINDS: Final[dict[str, Kind]] = {
-    "2": Kind("GICv2", HostedBoardV2, 7),
-    "3": Kind("GICv3", HostedBoard, 512),
-    "4": Kind("GICv4.0", HostedBoardV40, 512),
-    "4.1": Kind("GICv4.1", HostedBoardV41, 512),
+    "2": Kind("GICv2", HostedBoardV2, 6),
+    "3": Kind("GICv3", HostedBoard, 510),
+    "4": Kind("GICv4.0", HostedBoardV40, 510),
+    "4.1": Kind("GICv4.1", HostedBoardV41, 510),
 }
 """By what the command line calls them."""
 

@@ -22,6 +22,9 @@ msi-running: MSI to a running vCPU
 ipi: IPI between running vCPUs
   GICv3               2      2     1    1    0          0          2          3         0          0       0    6071
   GICv4.1             1      1     1    0    0          0          0          1         0          0       0    3321
+
+All for one delivered interrupt.  Cycles are assumptions (--cycles NAME=N changes one):
+  exit 3000, eoi 71, sgir 250, translation 500, host_irq 2000, vmovp 2000, list_register 0, register 0, command 0
 """
 
 
@@ -46,7 +49,7 @@ def test_json_has_the_totals_and_the_hardwares_counters(capsys: pytest.CaptureFi
 def test_all_workloads_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--interrupts", "2", "--cpus", "3"]) == 0
     out = capsys.readouterr().out
-    assert [line.partition(":")[0] for line in out.splitlines() if ":" in line] == list(WORKLOADS)
+    assert [line.partition(":")[0] for line in out.partition("\n\n")[0].splitlines() if ":" in line] == list(WORKLOADS)
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +137,7 @@ def test_without_matplotlib_the_message_says_what_to_install(
         (["--gic", "5"], "invalid choice: '5'"),
         (["--cpus", "1"], "1 is not in 2..64"),
         (["--cpus", "many"], "'many' is not a number"),
-        (["--cpus", "8"], "a GICv2 has up to 7 vCPUs here, not 8"),
+        (["--cpus", "7"], "a GICv2 has up to 6 vCPUs here, not 7"),
         (["--interrupts", "0"], "0 is not in 1.."),
         (["--lrs", "17"], "17 is not in 1..16"),
         (["--cycles", "exits=3"], "there is no figure 'exits'; there are exit, eoi"),
