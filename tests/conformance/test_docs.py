@@ -61,11 +61,9 @@ QUOTED: Final = (
 )
 
 
-@pytest.mark.parametrize(("block", "arguments"), enumerate(QUOTED), ids=[" ".join(arguments) for arguments in QUOTED])
-def test_what_the_page_on_vlpis_quotes_is_printed(
-    block: int, arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(arguments) == 0
+@pytest.mark.parametrize("block", range(len(QUOTED)), ids=[" ".join(arguments) for arguments in QUOTED])
+def test_what_the_page_on_vlpis_quotes_is_printed(block: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(QUOTED[block]) == 0
     assert text_blocks("docs/vlpi.md")[block] in capsys.readouterr().out
 
 
