@@ -50,6 +50,7 @@ TRAFFIC: Final = (
     "table_writes",
     "default_doorbells",
     "individual_doorbells",
+    "throttled",
 )
 
 
@@ -146,6 +147,7 @@ class Traffic:
         self.table_writes = 0
         self.default_doorbells = 0
         self.individual_doorbells = 0
+        self.throttled = 0  # messages that software had wait at their device; a msi only when it is sent
         self.by_command: dict[int, int] = {}  # command number -> how many
 
     def as_dict(self) -> dict[str, int]:

@@ -170,6 +170,11 @@ class Machine(SgiPort):
             account.gic.add(its.cost)
         return account
 
+    @property
+    def now(self) -> int:
+        """Cycles since the machine was built: CNTPCT_EL0, as far as the model has time."""
+        return self.fabric.now
+
     def tick(self, cycles: int) -> None:
         """Let time pass: what V4Config gave a duration ends."""
         self.fabric.now += cycles

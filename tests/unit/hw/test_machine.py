@@ -86,6 +86,13 @@ def test_impossible_affinities_are_refused(row: tuple[int, tuple[int, ...] | Non
         Machine(cpus, affinities=affinities)
 
 
+def test_the_clock_shows_the_time_that_passed() -> None:
+    machine = Machine()
+    machine.tick(3)
+    machine.tick(4)
+    assert machine.now == 7
+
+
 def test_package_names_what_it_exports() -> None:
     assert all(hasattr(hw, name) for name in hw.__all__)
 
