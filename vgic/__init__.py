@@ -34,6 +34,7 @@ from vgic.snapshot.text import Difference
 from vgic.state import Snapshot
 from vgic.trace import StructlogTrace
 from vgic.v4.hostdev import HostMsi
+from vgic.v4.limit import DeviceLimit
 from vgic.vm import GICC_BASE, GICD_BASE, GICR_BASE, Vgic
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "ConfigError",
     "DeadVmError",
     "Device",
+    "DeviceLimit",
     "DeviceType",
     "Difference",
     "EventCounter",

@@ -25,6 +25,7 @@ from vgic.v2.switch import SwitchV2
 from vgic.v3.switch import SwitchV3
 from vgic.v4.hostdev import Fired, HostDevices, HostMsi
 from vgic.v4.hostgic import HostGic
+from vgic.v4.limit import DeviceLimit
 from vgic.v4.switch import SwitchV4
 
 if TYPE_CHECKING:
@@ -136,9 +137,7 @@ class Host:
         vectors  how many vectors the device has; looked at with its first.
         Errors: ENODEV without such an ITS; EINVAL, EBUSY, ENOMEM.
         """
-        if not self.is_gicv3 or not self.machine.itss:
-            raise VgicError(ENODEV, "the machine has no ITS")
-        return self._start_gic().request(devid, eventid, fired, its, vectors, cpu)
+        return self._devices().request(devid, eventid, fired, its, vectors, cpu)
 
     def free_msi(self, msi: HostMsi) -> None:
         """Give a vector back.  Errors: EBUSY while it goes to a guest."""
@@ -149,17 +148,57 @@ class Host:
         """The device sends the message of that vector; the physical CPU that gets an interrupt for it takes that.
 
         times  how often, before any CPU looks: messages that find their interrupt pending are merged with it.
+        Those that `limit_device` does not allow now wait at the device.
         """
-        its = self.machine.itss[msi.device.its.number]
         gic = msi.device.gic
+        devices = self.devices
         with gic.lock:
-            for _ in range(times):
-                its.msi(msi.device.devid, msi.eventid)
+            limit = devices.limit_of(msi) if devices is not None and devices.limits else None
+            if limit is None:
+                its = self.machine.itss[msi.device.its.number]
+                for _ in range(times):
+                    its.msi(msi.device.devid, msi.eventid)
+            else:
+                limit.send(msi.eventid, times)
             direct = msi.direct
-        if direct is None:
+        if limit is not None:
+            gic.take_all()  # others of its messages may have become due
+        elif direct is None:
             gic.take(msi.cpu)
         else:
             direct.announce()
+
+    def limit_device(self, devid: int, messages: int, cycles: int, *, its: int = 0) -> DeviceLimit:
+        """Let that device send at most `messages` messages in any `cycles` cycles of the machine, or change that.
+
+        Off until this is called.  A vector that has a message too many waits masked, as a PCI device's can, and sends
+        it as time passes (`tick`); the limit counts such messages.  It holds for what `msi` sends, is there before
+        and after the device has vectors, and changing it grants no messages.
+        Errors: ENODEV without such an ITS; EINVAL.
+        """
+        devices = self._devices()
+        limit = devices.set_limit(its, devid, messages, cycles)
+        devices.gic.take_all()
+        return limit
+
+    def unlimit_device(self, devid: int, *, its: int = 0) -> None:
+        """The device sends what it holds, and is limited no more; one that was not is left as it is."""
+        devices = self.devices
+        if devices is not None and (its, devid) in devices.limits:
+            devices.lift_limit(its, devid)
+            devices.gic.take_all()
+
+    def tick(self, cycles: int = 0) -> None:
+        """Let time pass, as Machine.tick does; each message that a limit holds back is sent when it is due.
+
+        With 0, those are sent that became due when the machine's time passed otherwise.  Errors: EINVAL.
+        """
+        if cycles < 0:
+            raise ConfigError(EINVAL, f"{cycles} cycles: time does not go back")
+        if self.devices is None:
+            self.machine.tick(cycles)
+        else:
+            self.devices.tick(cycles)
 
     def take_interrupts(self, cpu: int | None = None) -> None:
         """Physical CPU `cpu`, or each, takes the LPIs that are pending there: doorbells, and vectors of devices."""
@@ -188,6 +227,12 @@ class Host:
         """Physical CPU `cpu` is back; nothing moves to it by itself."""
         if self.gic is not None:
             self.gic.offline.discard(cpu)
+
+    def _devices(self) -> HostDevices:
+        """Errors: ENODEV where there can be none."""
+        if not self.is_gicv3 or not self.machine.itss:
+            raise VgicError(ENODEV, "the machine has no ITS")
+        return self._start_gic()
 
     def _start_gic(self) -> HostDevices:
         """Take the physical GIC into use."""

@@ -1,8 +1,9 @@
 """Physical devices as the host knows them: DeviceIDs, and vectors that are events of a physical ITS.
 
 Room:    above the host's GIC driver; below forwarding, which hands events over to vPEs.
-Owns:    the device table of the host's ITSs, and the LPI of each vector.
+Owns:    the device table of the host's ITSs, the LPI of each vector, and which device has a limit.
 Holds:   the events of a device that go to guests all go to one VM.
+         A limit is a DeviceID's: it outlives the device's vectors, and holds messages only of those there are.
 
 A vector that goes to no guest directly is taken by the host, which calls whoever requested it: VFIO's handler, say.
 KVM: its_create_device(), its_irq_domain_alloc(), event_map.vm.
@@ -15,6 +16,7 @@ from hw import arch4
 from vgic.errors import EBUSY, EINVAL, ENODEV, ConfigError, VgicError
 from vgic.v4.hostgic import HostGic, LpiHandler
 from vgic.v4.hostits import HostIts
+from vgic.v4.limit import DeviceLimit
 
 if TYPE_CHECKING:
     from vgic.direct import Direct, DirectVm
@@ -75,12 +77,13 @@ class HostMsi(LpiHandler):
 class HostDevices:
     """All devices of one host."""
 
-    __slots__ = ("_by_id", "gic")
+    __slots__ = ("_by_id", "gic", "limits")
 
     def __init__(self, gic: HostGic) -> None:
         """None yet."""
         self.gic = gic
         self._by_id: dict[tuple[int, int], HostDevice] = {}  # (ITS, DeviceID)
+        self.limits: dict[tuple[int, int], DeviceLimit] = {}  # likewise
 
     def request(self, devid: int, eventid: int, handler: Fired | None, its: int, vectors: int, cpu: int) -> HostMsi:
         """Return a vector in working order: pci_alloc_irq_vectors(), request_irq().
@@ -89,9 +92,7 @@ class HostDevices:
         ENOMEM.
         """
         gic = self.gic
-        if not 0 <= its < len(gic.itss):
-            raise VgicError(ENODEV, f"the machine has no ITS {its}")
-        host_its = gic.itss[its]
+        host_its = self._its(its)
         if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus:
             raise ConfigError(EINVAL, f"device {devid:#x} and CPU {cpu} are not both possible")
         with gic.lock:
@@ -123,8 +124,76 @@ class HostDevices:
             device = msi.device
             device.its.physical(arch4.DISCARD, device.devid, msi.eventid, msi.cpu)
             del device.msis[msi.eventid]
+            limit = self.limits.get((device.its.number, device.devid))
+            if limit is not None:
+                limit.forget(msi.eventid)
             self.gic.release(msi.lpi)
             if not device.msis:
                 device.its.unmap_device(device.devid)
                 self.gic.pages.give(device.itt, device.its.itt_entry << device.event_bits)
                 del self._by_id[device.its.number, device.devid]
+
+    def _its(self, number: int) -> HostIts:
+        """Errors: ENODEV for an ITS that is not there."""
+        if not 0 <= number < len(self.gic.itss):
+            raise VgicError(ENODEV, f"the machine has no ITS {number}")
+        return self.gic.itss[number]
+
+    # Limits
+
+    def set_limit(self, its: int, devid: int, messages: int, cycles: int) -> DeviceLimit:
+        """Limit a device, or change its limit.  Errors: ENODEV; EINVAL for a DeviceID or a rate that cannot be."""
+        if not 0 <= devid < (1 << self._its(its).device_bits) - 1:
+            raise ConfigError(EINVAL, f"ITS {its} can have no device {devid:#x}")
+        if messages < 1 or cycles < 1:
+            raise ConfigError(EINVAL, f"{messages} messages in {cycles} cycles: both have to be positive")
+        with self.gic.lock:
+            limit = self.limits.get((its, devid))
+            if limit is None:
+                machine = self.gic.machine
+                limit = self.limits[its, devid] = DeviceLimit(machine, machine.itss[its], devid, messages, cycles)
+            else:
+                limit.change(messages, cycles)
+            return limit
+
+    def lift_limit(self, its: int, devid: int) -> None:
+        """Have a device send what it holds, and whatever it will; nothing happens to one without a limit."""
+        with self.gic.lock:
+            limit = self.limits.pop((its, devid), None)
+            if limit is not None:
+                limit.lift()
+
+    def limit_of(self, msi: HostMsi) -> DeviceLimit | None:
+        """What limits a message of that vector: nothing if nobody has requested the event, which the ITS then drops."""
+        key = msi.device.its.number, msi.device.devid
+        device = self._by_id.get(key)
+        return None if device is None or msi.eventid not in device.msis else self.limits.get(key)
+
+    def tick(self, cycles: int) -> None:
+        """Let time pass; each message that waits is sent, and taken, when it is due."""
+        until = self.gic.machine.now + cycles
+        while self.limits:
+            self._release()
+            self.gic.take_all()  # whose handlers may have devices send more
+            due = self._due()
+            if due is None or due > until:
+                break
+            self._pass(due)
+        self._pass(until)
+
+    def _release(self) -> None:
+        with self.gic.lock:
+            for limit in self.limits.values():
+                limit.release()
+
+    def _due(self) -> int | None:
+        """When the next message is due, if one waits."""
+        with self.gic.lock:
+            times = [limit.due for limit in self.limits.values()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _pass(self, until: int) -> None:
+        machine = self.gic.machine
+        with self.gic.lock:
+            if machine.now < until:
+                machine.tick(until - machine.now)
