@@ -62,7 +62,7 @@ def test_a_message_too_many_waits_until_it_is_due(host: Callable[[], Host]) -> N
     assert rig.take() == LPI
     rig.msi_from(0)
     assert counters(limit) == (1, 1, 0, 0, 0, (0,))
-    assert limit.due == rig.machine.now + 100
+    assert (limit.due, rig.vcpus[0].virq()) == (rig.machine.now + 100, False)
     rig.v4host.tick(99)
     assert not rig.vcpus[0].virq()
     rig.v4host.tick(1)
@@ -108,6 +108,18 @@ def test_messages_of_a_vector_that_waits_are_one() -> None:
     host.tick(100)
     assert taken == [0, 0, 1]
     assert counters(limit) == (1, 1_000_000_001, 2, 999_999_999, 0, ())
+
+
+def test_a_new_message_does_not_overtake_what_became_due() -> None:
+    host = make_host()
+    msis, taken = vectors(host, 4)
+    limit = host.limit_device(3, 3, 30)
+    host.msi(msis[0], 3)
+    for msi in msis[1:]:
+        host.msi(msi)
+    host.machine.tick(25)
+    host.msi(msis[0])
+    assert (taken, limit.held) == ([0, 1, 2], (3, 0))
 
 
 @pytest.mark.parametrize("times", [0, -1])
