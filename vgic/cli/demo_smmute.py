@@ -62,6 +62,12 @@ def add_parser(demos: Subparsers) -> None:
         metavar="BYTES",
         help="of each buffer, a multiple of 8 (default: %(default)s)",
     )
+    parser.add_argument(
+        "--limit",
+        type=_rate,
+        metavar="N/CYCLES",
+        help="let the engine send at most N messages in any CYCLES cycles: others wait (default: no limit)",
+    )
     parser.add_argument("--explain", action="store_true", help="say what the GIC does for each transaction")
     figures.add_option(parser)
     parser.set_defaults(func=run)
@@ -76,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         guest.board.host.machine.trace = narrator
 
     try:
-        guest = Guest(args.gic, args.cpus, args.size, watch if args.explain else None)
+        guest = Guest(args.gic, args.cpus, args.size, watch if args.explain else None, args.limit)
         say(_setting(args.gic, guest))
         say(f"{'transaction':>11}  {'vCPU':>4}  {'status':<13}  {'value':<18}  {'duration':>15}  output buffer")
         before = guest.account()
@@ -91,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"vgic demo smmute: {error}", file=sys.stderr)
         return FAILED
     spent = guest.account().diff(before)
-    print(_summary(args.count, spent))
+    print(_summary(args.count, spent) + (_limited(args.limit, spent) if args.limit else ""))
     return DONE if _as_promised(guest, spent, sound) else FAILED
 
 
@@ -118,6 +124,11 @@ def _summary(count: int, spent: Account) -> str:
     )
 
 
+def _limited(limit: tuple[int, int], spent: Account) -> str:
+    messages, cycles = limit
+    return f"; throttled {spent.gic.throttled} (limit: {messages} in {cycles} cycles)"
+
+
 def _as_promised(guest: Guest, spent: Account, sound: bool) -> bool:
     """Whether all transactions are sound, and direct injection entered the hypervisor for none; say what is not so."""
     wrong = []
@@ -138,3 +149,10 @@ def _words(text: str) -> int:
     if size % 8:
         raise argparse.ArgumentTypeError(f"{size} is not a multiple of 8")
     return size
+
+
+def _rate(text: str) -> tuple[int, int]:
+    messages, slash, cycles = text.partition("/")
+    if not slash:
+        raise argparse.ArgumentTypeError(f"{text!r} is not N/CYCLES")
+    return between(1, 1_000_000)(messages), between(1, 1_000_000_000)(cycles)

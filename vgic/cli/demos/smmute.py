@@ -9,12 +9,14 @@ from typing import Final, NamedTuple, final
 
 from hw import Account
 from hw.arch import FIRST_LPI
+from vgic import DeviceLimit
 from vgic.cli.checks.board import GITS_BASE, GITS_TRANSLATER
 from vgic.cli.checks.guest import Cpu
 from vgic.cli.demos import engine
 from vgic.cli.demos.assigned import BAR, TABLE, AssignedDevice
 from vgic.cli.demos.msix import CONTROL, DATA, ENTRY
 from vgic.cli.figures import Figures
+from vgic.cli.machines.hosted import DEVID
 from vgic.cli.machines.kinds import KINDS, boot, map_events
 
 CYCLES_OF_A_COPY: Final = 2
@@ -28,7 +30,7 @@ class Transaction(NamedTuple):
     cpu: int  # the vCPU that started it and took its interrupt
     status: int  # engine.STATUSES
     value: int
-    cycles: int  # as assumed: the engine's work, its message, and what that cost the vCPU
+    cycles: int  # as assumed: the engine's work, its message, and what that cost the vCPU; and what the message waited
     output: bytes  # the buffer, as the guest finds it after the interrupt
     sound: bool  # the value is the sum of what is in the buffer
 
@@ -42,10 +44,18 @@ class Guest:
     """The guest and its engine, on a machine of `kind`, every vCPU running.
 
     watch  called with the board when the guest is booted, before its vectors are set up.
+    limit  how many messages the engine may send in how many cycles.
     Errors: GuestError, VgicError.
     """
 
-    def __init__(self, kind: str, cpus: int, size: int, watch: Callable[["Guest"], None] | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        cpus: int,
+        size: int,
+        watch: Callable[["Guest"], None] | None = None,
+        limit: tuple[int, int] | None = None,
+    ) -> None:
         """Boot, map events, set vectors up."""
         self.board = KINDS[kind].board(cpus)
         self.guest = boot(self.board)
@@ -62,6 +72,9 @@ class Guest:
         self.guest.handle_with(self._interrupt)
         for cpu in self.guest.cpus:
             cpu.take_interrupts()
+        self.limit: DeviceLimit | None = None
+        if limit is not None:
+            self.limit = self.board.host.limit_device(DEVID, *limit)
 
     @property
     def direct(self) -> bool:
@@ -83,7 +96,7 @@ class Guest:
         self.guest.gic.end(cpu, iar)
 
     def run(self, number: int, command: int, figures: Figures) -> Transaction:
-        """Run a transaction and wait for its interrupt.  Errors: TransactionError, GuestError."""
+        """Run a transaction and wait for its interrupt; it takes its time.  Errors: TransactionError, GuestError."""
         cpu = self.guest.cpus[number % len(self.guest.cpus)]
         frame = BAR + engine.FRAME * cpu.index
         output = self._output[cpu.index]
@@ -103,6 +116,7 @@ class Guest:
         cpu.store(frame + engine.VECTOR, cpu.index)
         cpu.store(frame + engine.COMMAND, command)
         cpu.take_interrupts()
+        waited = 0 if self._answered else self._wait(cpu)
         if not self._answered:
             raise TransactionError(f"transaction {number}: vCPU {cpu.index} got no interrupt")
         status = cpu.load(frame + engine.STATUS)
@@ -110,7 +124,18 @@ class Guest:
         data = self.guest.read(output, self._size)
         cycles = figures.cycles(self.board.account().diff(before), 1)
         cycles += self._size * (CYCLES_OF_A_COPY if command == engine.COPY else 1) // engine.BYTES_PER_CYCLE
-        return Transaction(number, cpu.index, status, value, cycles, data, value == engine.sum64(data))
+        self.board.host.tick(cycles)
+        return Transaction(number, cpu.index, status, value, cycles + waited, data, value == engine.sum64(data))
+
+    def _wait(self, cpu: Cpu) -> int:
+        """Let time pass until a message is sent that waits for the limit; how long that took."""
+        due = None if self.limit is None else self.limit.due
+        if due is None:
+            return 0
+        waits = due - self.board.host.machine.now
+        self.board.host.tick(waits)
+        cpu.take_interrupts()
+        return waits
 
     def account(self) -> Account:
         """What the machine has done until now."""

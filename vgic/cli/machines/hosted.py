@@ -13,7 +13,7 @@ of a kick, the maintenance interrupt, the scheduler's timer.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from hw import Account, ItsConfig, Machine, Memory, V4Config, VirtConfig, arch4
+from hw import Account, ItsConfig, Machine, Memory, V4Config, VirtConfig
 from vgic import EventCounter, Host, HostMsi, MsiRoute
 from vgic.cli.checks.board import GITS_BASE, GITS_TRANSLATER, Board
 
@@ -109,9 +109,8 @@ class HostedBoard(Board):
         self.host.msi(self._vectors[vector])
 
     def message(self, eventid: int) -> None:
-        """The device writes GITS_TRANSLATER of the host's ITS; every physical CPU takes what it gets."""
-        self.host.machine.itss[0].write(arch4.GITS_TRANSLATER, 4, eventid, DEVID)
-        self.host.take_interrupts()
+        """The device writes GITS_TRANSLATER of the host's ITS, when it may: vector n is the host's event n."""
+        self.send(eventid)
 
     def load(self, cpu: int, gpa: int, size: int) -> int:
         """Return what a load reads, of a frame or of a device; or a negative number if neither is there."""

@@ -169,6 +169,38 @@ def test_an_entry_of_the_hypervisor_breaks_the_promise(
     assert "the hypervisor was entered" in capsys.readouterr().err
 
 
+LIMITED: Final = """\
+GICv4.1: the vectors of device 16 are LPI 8192 of vCPU 0; the hardware delivers them
+transaction  vCPU  status         value                      duration  output buffer
+          0     0  done           0x161412100e0c0a08       575 cycles  00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f
+          1     0  done           0x363432302e2c2a28       575 cycles  10 11 12 13 14 15 16 17 18 19 1a 1b 1c 1d 1e 1f
+          2     0  done           0x565452504e4c4a48      1425 cycles  20 21 22 23 24 25 26 27 28 29 2a 2b 2c 2d 2e 2f
+          3     0  done           0x767472706e6c6a68      2000 cycles  30 31 32 33 34 35 36 37 38 39 3a 3b 3c 3d 3e 3f
+4 transactions, 4 messages: hypervisor entries 0 (exits 0, interrupts that the host took 0); list-register writes 0; \
+ITS commands 0; doorbells 0; throttled 2 (limit: 2 in 4000 cycles)
+"""
+
+
+def test_an_engine_with_a_limit_is_slow_but_loses_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two at once, then one in 2000 cycles: the third is due at 2000, when two transactions have taken 1150."""
+    assert main(["demo", "smmute", "-n", "4", "--limit", "2/4000"]) == 0
+    assert capsys.readouterr().out == LIMITED
+
+
+def test_a_limit_that_is_never_reached_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "smmute", "-n", "2", "--limit", "1/575"]) == 0
+    assert capsys.readouterr().out == OUTPUT[:-1] + "; throttled 0 (limit: 1 in 575 cycles)\n"
+
+
+@pytest.mark.parametrize("kind", ["3", "4", "4.1"])
+def test_every_machine_can_limit_a_device(kind: str) -> None:
+    guest = Guest(kind, 2, 16, limit=(1, 100_000))
+    done = [guest.run(number, engine.COPY, Figures()) for number in range(6)]
+    assert all(each.sound for each in done)
+    assert [each.cycles for each in done[1:]] == [100_000] * 5
+    assert guest.account().gic.throttled == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -177,6 +209,9 @@ def test_an_entry_of_the_hypervisor_breaks_the_promise(
         (["--size", "12"], "12 is not a multiple of 8"),
         (["--size", "4104"], "4104 is not in 8..4096"),
         (["--mode", "dance"], "invalid choice"),
+        (["--limit", "7"], "'7' is not N/CYCLES"),
+        (["--limit", "0/5"], "0 is not in 1..1000000"),
+        (["--limit", "5/x"], "'x' is not a number"),
         (["--cycles", "x=1"], "there is no figure 'x'"),
     ],
 )
