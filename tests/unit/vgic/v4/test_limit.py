@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from threading import Thread
 from typing import Final
 
 import pytest
@@ -267,6 +268,30 @@ def test_devices_of_different_itss_with_the_same_number_are_not_mixed_up() -> No
         host.msi(other)
     assert (one.taken, other.taken, limit.throttled) == (3, 1, 2)
     assert [its.cost.throttled for its in host.machine.itss] == [0, 2]
+
+
+def test_devices_that_send_from_several_threads_lose_nothing() -> None:
+    host = make_host()
+    msis, _ = vectors(host, 4)
+    limit = host.limit_device(3, 5, 50)
+
+    def send(msi: HostMsi) -> None:
+        for _ in range(200):
+            host.msi(msi)
+
+    threads = [Thread(target=send, args=(msi,)) for msi in msis]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        host.tick(1)
+    for thread in threads:
+        thread.join()
+    limit.check()
+    assert limit.passed + limit.throttled == 800
+    assert limit.passed + limit.released <= 5 + host.machine.now * 5 // 50
+    host.tick(100)
+    assert limit.held == ()
+    assert host.machine.account().gic.msis == limit.passed + limit.released
 
 
 # -- vectors that come and go --------------------------------------------------------------------
