@@ -2,7 +2,7 @@
 
 Room:    below the host's devices, which know who has a limit; above the machine.
 Owns:    the credit of one device, and which of its vectors have a message waiting.
-Never:   loses a message: one is sent, or waits, or is merged with one of its vector that waits already.
+Never:   loses a message: one is sent, or waits, or is merged with one of its vector that waits; or its vector is freed.
 Holds:   a message waits only while there is no credit for it; they are sent in the order in which they began to wait.
          In any t cycles the device sends at most messages + t * messages / cycles.
 
