@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from hw import GicVersion
 from vmm.layout import MAX_CPUS, MAX_RAM, MIB
 
 MAX_CPUS_V2: Final = 8
@@ -26,6 +27,11 @@ class IrqChip(Enum):
     GICV3_ITS = "gicv3-its"
 
 
+def can_host(gic_version: GicVersion, irqchip: IrqChip) -> bool:
+    """Whether guests with this interrupt controller run on such a host; a GICv2's has its own GIC, a GICv2."""
+    return gic_version is GicVersion.V3 or irqchip is not IrqChip.GICV2
+
+
 @dataclass(frozen=True, slots=True)
 class MachineConfig:
     """One machine, without its images.
@@ -35,6 +41,7 @@ class MachineConfig:
     ram           bytes, a multiple of 2 MiB
     irqchip       the guest's interrupt controller
     lrs           list registers of each physical CPU, 1 to 16
+    gic_version   of the host's GIC: V4_0 and V4_1 inject a GICv3 guest's interrupts directly
     slice_length  instructions of one guest entry at most
     budget        instructions of all vCPUs together after which the machine is stopped; 0: none
     fast_engine   use the engine's private state (checked at start) where documented calls are slow; the same run
@@ -46,6 +53,7 @@ class MachineConfig:
     ram: int = 512 * MIB
     irqchip: IrqChip = IrqChip.GICV3_ITS
     lrs: int = 4
+    gic_version: GicVersion = GicVersion.V3
     slice_length: int = 20_000
     budget: int = 0
     fast_engine: bool = True
@@ -69,5 +77,7 @@ class MachineConfig:
         ):
             if not low <= value <= high:
                 raise ConfigError(f"{value} {name}: {low} to {high} are possible")
+        if not can_host(self.gic_version, self.irqchip):
+            raise ConfigError(f"a host with GICv{self.gic_version.value} has no guests with {self.irqchip.value}")
         if self.ram % (2 * MIB):
             raise ConfigError(f"{self.ram:#x} bytes of RAM: not a multiple of 2 MiB")

@@ -46,8 +46,9 @@ def _no_accesses() -> dict[str, int]:
 class Counts:
     """Counters of one machine, all vCPUs together.
 
-    exits are counted by cause, interrupts by kind as guests acknowledge them; `delayed` and `delay` are vCPUs that
-    could run while another one had their physical CPU, and the ticks they waited for it.
+    exits are counted by cause, interrupts by kind as guests acknowledge them; `forced` are kicks of vCPUs that had
+    something to run: on real CPUs each is an exit and an entry for an interrupt alone; `delayed` and `delay` are vCPUs
+    that could run while another one had their physical CPU, and the ticks they waited for it.
     """
 
     instructions: int = 0
@@ -63,6 +64,7 @@ class Counts:
     spis: int = 0
     lpis: int = 0
     kicks: int = 0
+    forced: int = 0
     delayed: int = 0
     delay: int = 0
     longest_delay: int = 0

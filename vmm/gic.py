@@ -6,9 +6,10 @@ Room:    below the machine; the only module that configures the library.
 from collections.abc import Sequence
 from typing import Final, final
 
+from hw import GicVersion, ItsConfig, V2Config, V4Config, VirtConfig, arch4
 from hw import Machine as HostMachine
-from hw import V2Config, VirtConfig
 from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Kick, Vcpu, Vgic, VgicError, arch
+from vmm.assigned import DELIVERED, AssignedDevice
 from vmm.config import IrqChip, MachineConfig
 from vmm.engine.memory import GuestRam
 from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, PPI_PHYS, PPI_VIRT, SPIS
@@ -26,7 +27,8 @@ class Gic:
     def __init__(self, config: MachineConfig, ram: GuestRam, kick: Kick) -> None:
         """Create the VM's vCPUs and interrupt controller, initialised and without any guest state."""
         self.config = config
-        vm = self.vm = Vgic(make_host(config), threads=False, memory=ram)
+        host = make_host(config)
+        vm = self.vm = Vgic(host, threads=False, memory=ram)
         vm.kick = kick
         for index in range(config.cpus):
             vm.create_vcpu(index)
@@ -38,6 +40,8 @@ class Gic:
             self.devices = [self._device(DeviceType.VGIC_V3, frames)]
         if config.irqchip is IrqChip.GICV3_ITS:
             self.devices.append(self._device(DeviceType.ITS, {Addr.ITS: GITS_BASE}))
+        direct = config.gic_version is not GicVersion.V3
+        self._assigned = AssignedDevice(host, vm, GITS_BASE + arch4.GITS_TRANSLATER) if direct else None
 
     def _device(self, kind: DeviceType, frames: dict[Addr, int]) -> Device:
         device = self.vm.create_device(kind)
@@ -79,6 +83,8 @@ class Gic:
 
     def send(self, address: int, eventid: int, devid: int) -> int:
         """Send a device's message; 1 delivered, 0 blocked by the guest's mappings, negative: KVM's errno."""
+        if self._assigned is not None and self._assigned.send(address, eventid, devid):
+            return DELIVERED
         try:
             return self.vm.signal_msi(address, eventid, devid)
         except VgicError as refused:
@@ -90,4 +96,8 @@ def make_host(config: MachineConfig) -> Host:
     cpus = config.pcpus or config.cpus
     if config.irqchip is IrqChip.GICV2:
         return Host(HostMachine(cpus=cpus, gic=V2Config(n_lr=config.lrs)))
-    return Host(HostMachine(cpus=cpus, virt=VirtConfig(n_lr=config.lrs)))
+    virt = VirtConfig(n_lr=config.lrs)
+    if config.gic_version is GicVersion.V3:
+        return Host(HostMachine(cpus=cpus, virt=virt))
+    machine = HostMachine(cpus=cpus, virt=virt, v4=V4Config(version=config.gic_version), its=[ItsConfig()])
+    return Host(machine, vgic_v4_enable=True)

@@ -141,10 +141,14 @@ class Machine:
         """A vCPU must look at its interrupts; if another one runs, its slice ends."""
         self.counts.kicks += 1
         self.events.add(KICK | index << 8, 0, 0)
-        self.cpus[index].kicked = True
+        cpu = self.cpus[index]
+        cpu.kicked = True
         running = self.running
-        if running is not None and running.index != index:
-            running.engine.stop()
+        if cpu is not running:
+            if cpu.power is Power.RUNNING:
+                self.counts.forced += 1
+            if running is not None:
+                running.engine.stop()
 
     def _spi(self, intid: int, level: bool) -> None:
         self.events.add(LINE, intid, level)

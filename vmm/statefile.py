@@ -16,11 +16,11 @@ Holds:   from_members(to_members(state)) == state.  What `to_members` cannot hav
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Final
 
 from vgic import Snapshot, VgicError
-from vmm.config import ConfigError, IrqChip, MachineConfig
+from vmm.config import ConfigError
+from vmm.configjson import as_json, from_json
 from vmm.devices.device import Json
 from vmm.devices.saved import Saved
 from vmm.kvmstate import KvmState
@@ -44,7 +44,7 @@ def to_members(state: MachineState) -> dict[str, bytes]:
     others[_CONSOLE] = state.console
     others[_RAM] = b"".join(data for _, data in state.ram)
     body: dict[str, Json] = {
-        "config": {**asdict(state.config), "irqchip": state.config.irqchip.value},
+        "config": {**as_json(state.config)},
         "engine": state.engine,
         "parts": dict(state.parts),
         "ram": [[gpa, len(data)] for gpa, data in state.ram],
@@ -68,7 +68,7 @@ def from_members(members: Mapping[str, bytes]) -> MachineState:
 def _decoded(members: Mapping[str, bytes]) -> MachineState:
     body = _body(_parsed(MACHINE, _member(members, MACHINE)))
     saved = Saved("the machine", body)
-    config = _config(saved.members("config"))
+    config = from_json(saved.members("config"))
     engine = saved.text("engine")
     parts = saved.members("parts")
     layout = _layout(saved.items("ram"))
@@ -123,24 +123,6 @@ def _member(members: Mapping[str, bytes], name: str) -> bytes:
     if name not in members:
         raise SnapshotError(name, "it is missing")
     return members[name]
-
-
-def _config(record: Mapping[str, Json]) -> MachineConfig:
-    """Return the configuration.  Errors: ConfigError."""
-    saved = Saved("the configuration", record)
-    config = MachineConfig(
-        cpus=saved.number("cpus", _MASK64),
-        pcpus=saved.number("pcpus", _MASK64),
-        ram=saved.number("ram", _MASK64),
-        irqchip=IrqChip(saved.word("irqchip", [chip.value for chip in IrqChip])),
-        lrs=saved.number("lrs", _MASK64),
-        slice_length=saved.number("slice_length", _MASK64),
-        budget=saved.number("budget", _MASK64),
-        fast_engine=saved.flag("fast_engine"),
-        exact_time=saved.flag("exact_time"),
-    )
-    saved.finish()
-    return config
 
 
 def _layout(items: list[Json]) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from vmm.cli.batch import Job, config_for
+from vmm.cli.options import chosen
 from vmm.config import MAX_CPUS_V2, IrqChip
 from vmm.guests import GUESTS, Guest, image
 from vmm.loader import Images
@@ -30,9 +31,7 @@ ENDINGS: Final = {
 def jobs(args: argparse.Namespace) -> Iterator[Job]:
     """Return the runs; `--irqchip` and `--cpus` choose some of them.  Errors: UsageError."""
     for guest in GUESTS:
-        for irqchip in guest.irqchips if args.irqchip is None else [args.irqchip]:
-            if irqchip not in guest.irqchips:
-                continue
+        for irqchip in chosen(guest.irqchips, args):
             for cpus in guest.cpus if args.cpus is None or guest.cpus == (1,) else (args.cpus,):
                 if cpus <= MAX_CPUS_V2 or irqchip is not IrqChip.GICV2 or args.irqchip is not None:
                     yield from _of(guest, args, irqchip, cpus)

@@ -27,7 +27,6 @@ from vmm.cli.record import (
     Recorder,
     Recording,
     RecordingError,
-    config_as_json,
     ending_of,
     read_recording,
 )
@@ -35,7 +34,7 @@ from vmm.cli.report import Json, in_words, measure, table
 from vmm.cli.session import DefectError, DivergedError, OutputError, Result, Session
 from vmm.cli.start import Start, switched_on
 from vmm.cli.terminal import ESCAPE_HELP, Keyboard, raw
-from vmm.config import IrqChip
+from vmm.configjson import as_json, plain
 from vmm.outcome import End
 from vmm.snapshot import SnapshotError, save
 
@@ -172,9 +171,9 @@ def _recording(args: argparse.Namespace) -> Recording | None:
 
 def _check_words(header: Header, words: Mapping[str, object], params: str | None) -> None:
     """Insist that the command line does not ask for another machine than the recorded one.  Errors: UsageError."""
-    recorded = config_as_json(header.config)
+    recorded = as_json(header.config)
     for name, value in words.items():
-        wanted = value.value if isinstance(value, IrqChip) else value
+        wanted = plain(value)
         if wanted != recorded[name]:
             raise UsageError(f"the recording is of a machine with {name} {recorded[name]}, not {wanted}")
     if params is not None and params != header.params:

@@ -8,14 +8,17 @@ Holds:   an option of the machine that was not given is None: its default is Mac
 import argparse
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from vmm.config import ConfigError, IrqChip, MachineConfig
+from hw import GicVersion
+from vmm.config import ConfigError, IrqChip, MachineConfig, can_host
 from vmm.layout import MIB
 
 SERIAL, OUTPUT, OFF = "serial", "output", "off"
 STDOUT: Final = "-"
+GIC_VERSIONS: Final = {"3": GicVersion.V3, "4": GicVersion.V4_0, "4.1": GicVersion.V4_1}
 ENGINES: Final = {"fast": True, "api": False}
 
 FIRMWARE_CPUS: Final = 4
@@ -66,6 +69,12 @@ def _add_machine(group: "argparse._ArgumentGroup", cpus: str) -> None:
     )
     group.add_argument("--pcpus", type=int, metavar="N", help="physical CPUs the vCPUs share (default: one each)")
     group.add_argument("--lrs", type=int, metavar="N", help=f"list registers (default: {_DEFAULT.lrs})")
+    group.add_argument(
+        "--gic-version",
+        type=_gic_version,
+        metavar="{" + ",".join(GIC_VERSIONS) + "}",
+        help="of the host: 4 and 4.1 inject a GICv3 guest's interrupts directly (default: 3)",
+    )
     group.add_argument(
         "--slice",
         dest="slice_length",
@@ -144,7 +153,7 @@ def _add_run(group: "argparse._ArgumentGroup") -> None:
 
 def given(args: argparse.Namespace) -> dict[str, object]:
     """Return the parameters of MachineConfig that the command line names."""
-    names = ("cpus", "pcpus", "ram", "irqchip", "lrs", "slice_length", "budget", "fast_engine")
+    names = ("cpus", "pcpus", "ram", "irqchip", "lrs", "gic_version", "slice_length", "budget", "fast_engine")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}
 
 
@@ -154,6 +163,12 @@ def config_of(args: argparse.Namespace, **more: object) -> MachineConfig:
         return MachineConfig(**{**more, **given(args)})  # type: ignore[arg-type]  # argparse made them of these types
     except ConfigError as error:
         raise UsageError(str(error)) from None
+
+
+def chosen(irqchips: Sequence[IrqChip], args: argparse.Namespace) -> list[IrqChip]:
+    """Return those of a guest's interrupt controllers that the command line leaves, and its host can have."""
+    host = args.gic_version or _DEFAULT.gic_version
+    return [chip for chip in irqchips if args.irqchip in (None, chip) and can_host(host, chip)]
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -191,6 +206,12 @@ def _irqchip(text: str) -> IrqChip:
         return IrqChip(text)
     except ValueError:
         _refuse(text, f"one of {', '.join(chip.value for chip in IrqChip)}")
+
+
+def _gic_version(text: str) -> GicVersion:
+    if text not in GIC_VERSIONS:
+        _refuse(text, f"one of {', '.join(GIC_VERSIONS)}")
+    return GIC_VERSIONS[text]
 
 
 def _engine(text: str) -> bool:

@@ -21,7 +21,8 @@ from typing import Final, Self, TypeAlias, final
 from vmm.cli.files import read_if
 from vmm.cli.outside import Event, Moment
 from vmm.cli.session import DivergedError, OutputError, Result
-from vmm.config import ConfigError, IrqChip, MachineConfig
+from vmm.config import ConfigError, MachineConfig
+from vmm.configjson import as_json, from_json
 from vmm.outcome import End, Outcome
 
 FORMAT: Final = "recording of vgic run"
@@ -100,7 +101,7 @@ class Recorder:
             {
                 "vgic": FORMAT,
                 "version": VERSION,
-                "config": config_as_json(header.config),
+                "config": as_json(header.config),
                 "params": header.params,
                 "images": header.images,
                 "made_by": header.made_by,
@@ -254,9 +255,11 @@ def _header(line: _Line) -> Header:
     version = line.number("version")
     if version != VERSION:
         raise ValueError(f"a recording of version {version}; this vgic reads version {VERSION}")
-    header = Header(
-        config_from_json(line.members("config")), line.text("params"), line.texts("images"), line.texts("made_by")
-    )
+    try:
+        config = from_json(line.members("config"))
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    header = Header(config, line.text("params"), line.texts("images"), line.texts("made_by"))
     line.finish()
     return header
 
@@ -288,27 +291,3 @@ def _ending(line: _Line) -> Ending:
     )
     line.finish()
     return ending
-
-
-def config_as_json(config: MachineConfig) -> dict[str, Json]:
-    """Return a configuration as JSON has it."""
-    return {**asdict(config), "irqchip": config.irqchip.value}
-
-
-def config_from_json(members: Mapping[str, object]) -> MachineConfig:
-    """Return the configuration that became `members`.  Errors: ValueError."""
-    kinds = {field.name: type(getattr(MachineConfig(), field.name)) for field in fields(MachineConfig)}
-    if set(members) != set(kinds):
-        raise ValueError(f"a configuration of {', '.join(members) or 'nothing'}; it has {', '.join(kinds)}")
-    values: dict[str, object] = {}
-    for name, kind in kinds.items():
-        value = members[name]
-        if kind is IrqChip:
-            value = IrqChip(value)
-        elif type(value) is not kind:
-            raise ValueError(f"{name!r} is {value!r}, not of type {kind.__name__}")
-        values[name] = value
-    try:
-        return MachineConfig(**values)  # type: ignore[arg-type]  # each is of its field's type, as checked above
-    except ConfigError as error:
-        raise ValueError(str(error)) from None

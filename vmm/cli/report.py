@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
-from vmm.cli.record import config_as_json
+from hw import GicVersion
 from vmm.cli.session import Result
 from vmm.clock import FREQUENCY
+from vmm.configjson import as_json
 from vmm.machine import Machine
 from vmm.outcome import End, Outcome
 
@@ -55,12 +56,13 @@ def measure(result: Result) -> dict[str, Json]:
         "mmio": dict(counts.frames),
         "interrupts": {"SGI": counts.sgis, "PPI": counts.ppis, "SPI": counts.spis, "LPI": counts.lpis},
         "kicks": counts.kicks,
+        "kicks_of_running": counts.forced,
         "delays": {"count": counts.delayed, "ticks": counts.delay, "longest": counts.longest_delay},
         "gic": _traffic(machine),
         "events": {"count": machine.events.total, "hash": machine.events.digest()},
         "console": {"bytes": result.console.count, "hash": result.console.digest()},
         "warnings": dict(machine.warnings),
-        "config": config_as_json(machine.config),
+        "config": as_json(machine.config),
     }
 
 
@@ -75,12 +77,16 @@ def table(result: Result) -> str:
     rows = {
         "instructions": f"{result.instructions:,}{since} in {seconds:.2f} s: {mips:.1f} MIPS; "
         f"{machine.clock.now() / FREQUENCY:.3f} s for the guest",
-        "entries": f"{counts.slices:,}, {counts.kicks:,} kicks",
+        "entries": f"{counts.slices:,}, {counts.kicks:,} kicks, {counts.forced:,} of them of running vCPUs",
         "exits": _listed(_exits(machine)),
         "MMIO": _listed(counts.frames),
         "interrupts": _listed({"SGI": counts.sgis, "PPI": counts.ppis, "SPI": counts.spis, "LPI": counts.lpis}),
         "list registers": f"{gic['lr_writes']:,} written, {gic['lr_reads']:,} read in {gic['entries']:,} entries",
     }
+    if machine.config.gic_version is not GicVersion.V3:
+        rows["direct injection"] = (
+            f"{gic['direct_acks']:,} interrupts, {gic['doorbells']:,} doorbells, {gic['residencies']:,} residencies"
+        )
     if counts.delayed:
         average = counts.delay / counts.delayed
         rows["delays"] = f"{counts.delayed:,} of {average:,.0f} ticks, the longest {counts.longest_delay:,}"

@@ -12,7 +12,7 @@ from typing import Final
 
 from vmm.cli.batch import SECONDS, Job, config_for
 from vmm.cli.files import read_file
-from vmm.cli.options import UsageError
+from vmm.cli.options import UsageError, chosen
 from vmm.config import IrqChip
 from vmm.layout import MAX_RAM, MIB
 from vmm.loader import Images
@@ -69,9 +69,9 @@ def jobs(args: argparse.Namespace) -> Iterator[Job]:
     for test in TESTS:
         code = images[test.image]
         if code is not None:
-            for irqchip in test.irqchips:
+            for irqchip in chosen(test.irqchips, args):
                 for cpus in test.cpus:
-                    if args.irqchip in (None, irqchip) and args.cpus in (None, cpus):
+                    if args.cpus in (None, cpus):
                         yield _job(test, args, code, irqchip, cpus)
 
 

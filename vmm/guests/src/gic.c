@@ -3,7 +3,7 @@
 #include "rt.h"
 
 enum {
-    CTLR = 0x000, TYPER = 0x004, IGROUPR = 0x080, ISENABLER = 0x100, ICENABLER = 0x180, ISPENDR = 0x200,
+    CTLR = 0x000, TYPER = 0x004, TYPER2 = 0x00c, IGROUPR = 0x080, ISENABLER = 0x100, ICENABLER = 0x180, ISPENDR = 0x200,
     ICPENDR = 0x280, ISACTIVER = 0x300, ICACTIVER = 0x380, IPRIORITYR = 0x400, ITARGETSR = 0x800, ICFGR = 0xc00,
     SGIR = 0xf00, IROUTER = 0x6000,
 };
@@ -84,10 +84,21 @@ u32 gic_spis(void)
     return lines < 1020 ? lines : 1020;
 }
 
+static u32 direct_sgis;     // nASSGIreq
+
 void gic_distributor(bool on)
 {
-    wr32(machine.gicd + CTLR, machine.gic == 2 ? on : 1 << 4 | on << 1);    // GICv3: affinity routing, group 1
+    wr32(machine.gicd + CTLR, machine.gic == 2 ? on : direct_sgis | 1 << 4 | on << 1);  // GICv3: affinity routing, group 1
     settled(32);
+}
+
+void gic_direct_sgis(void)
+{
+    if (machine.gic == 2 || !(rd32(machine.gicd + TYPER2) >> 8 & 1))
+        return;
+    gic_distributor(false);
+    direct_sgis = 1 << 8;
+    gic_distributor(true);
 }
 
 // Every CPU's redistributor, its affinity and its number for the ITS.

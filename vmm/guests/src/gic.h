@@ -8,6 +8,7 @@
 void gic_init(void);        // the distributor; every SPI off, edge, on CPU 0
 void gic_cpu_init(void);    // this CPU's interface; SGIs on, PPIs off
 void gic_distributor(bool on);
+void gic_direct_sgis(void); // where GICv4.1 offers it: SGIs have no active state, and need no hypervisor to come
 
 u32 gic_ack(void);          // IAR: an INTID, in GICv2 with an SGI's source
 void gic_eoi(u32 iar);

@@ -109,7 +109,7 @@ static void test_self(void)
 
     forget();
     for (u32 i = 0; i < 15; i++) {
-        gic_priority(i, 0xf0 - 8 * i);
+        gic_priority(i, 0xf0 - 16 * i);     // GICv4.1 keeps four bits of a virtual SGI's
         gic_sgi(i, 0);
     }
     settle();
@@ -200,6 +200,7 @@ int guest(void)
 
     n = machine.cpus;
     prefix("ipi");
+    gic_direct_sgis();
     boot_cpus();
     test_self();
     test_each();

@@ -63,6 +63,12 @@ def test_images_in_the_folder_arm_are_found(tmp_path: Path) -> None:
     assert suite(tmp_path, "--only", "tim*") == 0
 
 
+def test_a_gicv4_host_runs_what_it_can(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert suite(tmp_path, "--gic-version", "4.1", timer=PASSES) == 0
+    assert "gicv2" not in capfd.readouterr().out
+    assert suite(tmp_path, "--gic-version", "4.1", "--irqchip", "gicv2", timer=PASSES) == 2
+
+
 def test_figures_for_programs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "json"
     assert suite(tmp_path, "--json", str(file), timer=PASSES) == 0

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.vmm.cli.programs import LOOP, OFF, WFI, echoes, prints, vgic_run, write_image
-from vmm.cli.record import RecordingError, config_as_json, config_from_json, read_recording
+from vmm.cli.record import RecordingError, read_recording
 from vmm.config import IrqChip, MachineConfig
+from vmm.configjson import as_json, from_json
 
 TALK = [*prints("ready? "), *echoes("q"), *prints("\nbye\n"), *OFF]
 
@@ -183,4 +184,4 @@ def test_a_file_that_is_no_recording_is_refused_in_one_line(
 
 def test_a_configuration_survives_json() -> None:
     config = MachineConfig(cpus=3, pcpus=2, ram=1 << 28, irqchip=IrqChip.GICV2, lrs=7, budget=5, fast_engine=False)
-    assert config_from_json(json.loads(json.dumps(config_as_json(config)))) == config
+    assert from_json(json.loads(json.dumps(as_json(config)))) == config
