@@ -6,13 +6,13 @@ Room:    below the machine; the only module that configures the library.
 from collections.abc import Sequence
 from typing import Final, final
 
-from hw import GicVersion, ItsConfig, V2Config, V4Config, VirtConfig, arch4
+from hw import GicVersion, ItsConfig, V2Config, V4Config, VirtConfig
 from hw import Machine as HostMachine
 from vgic import CTRL_INIT, Addr, Device, DeviceType, Group, Host, Kick, Vcpu, Vgic, VgicError, arch
 from vmm.assigned import DELIVERED, AssignedDevice
 from vmm.config import IrqChip, MachineConfig
 from vmm.engine.memory import GuestRam
-from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, PPI_PHYS, PPI_VIRT, SPIS
+from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, GITS_TRANSLATER, PPI_PHYS, PPI_VIRT, SPIS
 from vmm.timer import GenericTimer
 
 _PRIVATE: Final = 32
@@ -41,7 +41,7 @@ class Gic:
         if config.irqchip is IrqChip.GICV3_ITS:
             self.devices.append(self._device(DeviceType.ITS, {Addr.ITS: GITS_BASE}))
         direct = config.gic_version is not GicVersion.V3
-        self._assigned = AssignedDevice(host, vm, GITS_BASE + arch4.GITS_TRANSLATER) if direct else None
+        self._assigned = AssignedDevice(host, vm, GITS_TRANSLATER) if direct else None
 
     def _device(self, kind: DeviceType, frames: dict[Addr, int]) -> Device:
         device = self.vm.create_device(kind)

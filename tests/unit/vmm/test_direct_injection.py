@@ -1,6 +1,6 @@
 """Guests on hosts with GICv4.0 and GICv4.1: the same for them, less work for their hypervisor."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -13,14 +13,13 @@ from tests.unit.vmm.moving import BUDGET, MIB, Run, run_guest, stay
 from vmm.assigned import VECTORS
 from vmm.config import ConfigError, IrqChip, MachineConfig
 from vmm.guests import image
-from vmm.layout import GITS_BASE
+from vmm.layout import GITS_TRANSLATER
 from vmm.loader import Images
 from vmm.machine import Machine
 from vmm.outcome import End
 from vmm.snapshot import SnapshotError, Through, migrate, save
 
 V3, V4, V4_1 = GicVersion.V3, GicVersion.V4_0, GicVersion.V4_1
-DOORBELL: Final = GITS_BASE + 0x1_0040
 
 
 def config(version: GicVersion, cpus: int = 4, pcpus: int = 0) -> MachineConfig:
@@ -108,7 +107,7 @@ def test_a_device_has_so_many_vectors_and_no_more() -> None:
     machine = Machine(config(V4_1, 1), Images(firmware=image("deadlock")), lambda _: None)
     old = Machine(config(V3, 1), Images(firmware=image("deadlock")), lambda _: None)
     for eventid in range(2 * VECTORS):
-        for address in (DOORBELL, DOORBELL + 4, 0x4000_0000):
+        for address in (GITS_TRANSLATER, GITS_TRANSLATER + 4, 0x4000_0000):
             assert machine.gic.send(address, eventid, 7) == old.gic.send(address, eventid, 7)
     assert machine.gic.vm.host.machine.misuse.records == []
 
