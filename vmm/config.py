@@ -42,7 +42,7 @@ class MachineConfig:
     irqchip       the guest's interrupt controller
     lrs           list registers of each physical CPU, 1 to 16
     gic_version   of the host's GIC: V4_0 and V4_1 inject a GICv3 guest's interrupts directly
-    slice_length  instructions of one guest entry at most
+    slice_length  instructions of one guest entry at most; 0: 20,000 as long as other vCPUs could run, else 200,000
     budget        instructions of all vCPUs together after which the machine is stopped; 0: none
     fast_engine   use the engine's private state (checked at start) where documented calls are slow; the same run
     exact_time    count a stopped slice's instructions exactly, which needs the engine's private counter
@@ -54,7 +54,7 @@ class MachineConfig:
     irqchip: IrqChip = IrqChip.GICV3_ITS
     lrs: int = 4
     gic_version: GicVersion = GicVersion.V3
-    slice_length: int = 20_000
+    slice_length: int = 0
     budget: int = 0
     fast_engine: bool = True
     exact_time: bool = True
@@ -72,7 +72,7 @@ class MachineConfig:
             ("physical CPUs", self.pcpus, 0, self.cpus),
             ("bytes of RAM", self.ram, 2 * MIB, MAX_RAM),
             ("list registers", self.lrs, 1, 16),
-            ("instructions a slice", self.slice_length, 1, 10_000_000),
+            ("instructions a slice", self.slice_length, 0, 10_000_000),
             ("instructions in all", self.budget, 0, 1 << 62),
         ):
             if not low <= value <= high:

@@ -16,6 +16,7 @@ from vmm.layout import GICC_BASE, GICD_BASE, GICR_BASE, GITS_BASE, GITS_TRANSLAT
 from vmm.timer import GenericTimer
 
 _PRIVATE: Final = 32
+_TIMERS: Final = 1 << PPI_VIRT | 1 << PPI_PHYS
 TIMER_OWNER: Final = "arch_timer"
 """Who drives the timers' lines; nobody else can."""
 
@@ -30,6 +31,8 @@ class Gic:
         host = make_host(config)
         vm = self.vm = Vgic(host, threads=False, memory=ram)
         vm.kick = kick
+        self._shared_pes = len(host.machine.pes) < config.cpus
+        self._timers_active = set(host.machine.pes)  # those one of whose timers' interrupts may be active
         for index in range(config.cpus):
             vm.create_vcpu(index)
         if config.irqchip is IrqChip.GICV2:
@@ -62,11 +65,21 @@ class Gic:
     def load_timers(self, vcpu: Vcpu, timer: GenericTimer) -> None:
         """At an entry, let the physical timer interrupts be what the guest's are: kvm_timer_vcpu_load_gic()."""
         pe = vcpu.pe
-        active = pe.read_private(arch.GICD_ISACTIVER)
+        wanted = 0
         for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
-            wanted = comparator.level or vcpu.map_is_active(intid)
-            if wanted != bool(active >> intid & 1):
-                pe.write_private(arch.GICD_ISACTIVER if wanted else arch.GICD_ICACTIVER, 1 << intid)
+            if comparator.level or vcpu.map_is_active(intid):
+                wanted |= 1 << intid
+        if not wanted and not self._shared_pes and pe not in self._timers_active:
+            return
+        active = pe.read_private(arch.GICD_ISACTIVER) & _TIMERS
+        if wanted & ~active:
+            pe.write_private(arch.GICD_ISACTIVER, wanted & ~active)
+        if active & ~wanted:
+            pe.write_private(arch.GICD_ICACTIVER, active & ~wanted)
+        if wanted:
+            self._timers_active.add(pe)
+        else:
+            self._timers_active.discard(pe)
 
     def fire_timers(self, vcpu: Vcpu, timer: GenericTimer) -> None:
         """Take the physical timer interrupts whose lines are high and which are not active: kvm_arch_timer_handler().
@@ -79,6 +92,7 @@ class Gic:
         for intid, comparator in ((PPI_VIRT, timer.virtual), (PPI_PHYS, timer.physical)):
             if comparator.level and not active >> intid & 1:
                 pe.write_private(arch.GICD_ISACTIVER, 1 << intid)
+                self._timers_active.add(pe)
                 self.vm.inject(intid, True, vcpu=vcpu, owner=TIMER_OWNER)
 
     def send(self, address: int, eventid: int, devid: int) -> int:

@@ -120,6 +120,8 @@ class GuestCpu:
         self.power = Power.RUNNING
         self.wanted_since = self.machine.clock.now()
         self.machine.timer_moved(self)
+        if self.machine.running is not None:
+            self.machine.running.engine.stop()  # whose slice is as long as if it were alone
 
     def prepare(self, now: int) -> None:
         """Before an entry: note how long the vCPU waited for its physical CPU, and do what other vCPUs asked for."""

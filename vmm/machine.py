@@ -44,6 +44,9 @@ from vmm.timer import NEVER
 EPOCH: Final = 1_700_000_000
 """Seconds since 1970 that the clock chip shows when the machine is switched on."""
 
+_IN_TURN: Final = 20_000
+_ALONE: Final = 200_000
+"""Instructions of a slice: every one costs an entry and an exit, but while vCPUs take turns they must not be long."""
 _MAX_WARNINGS: Final = 20
 _MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -207,7 +210,8 @@ class Machine:
         deadline = min(self._deadlines)
         if now >= deadline:
             deadline = self._update_timers(now)
-        limit = max(min(self.config.slice_length, deadline - now), 1)
+        length = self.config.slice_length or (_ALONE if self._alone(cpu) else _IN_TURN)
+        limit = max(min(length, deadline - now), 1)
         if self.config.budget:
             limit = min(limit, self.config.budget - counts.instructions)
             if counts.instructions >= self.config.budget:
@@ -244,6 +248,13 @@ class Machine:
             gic.put()
         self._deadlines[cpu.index] = cpu.timer.deadline()
         self._deadlines[-1] = self._rtc_deadline()
+
+    def _alone(self, cpu: GuestCpu) -> bool:
+        """Whether no other vCPU could run; one that comes to it ends the slice."""
+        for other in self.cpus:
+            if other is not cpu and (other.power is Power.RUNNING or (other.kicked and other.power is Power.WAITING)):
+                return False
+        return True
 
     def _update_timers(self, now: int) -> int:
         """Raise the lines that are due; return the next deadline."""

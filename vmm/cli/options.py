@@ -80,7 +80,7 @@ def _add_machine(group: "argparse._ArgumentGroup", cpus: str) -> None:
         dest="slice_length",
         type=parse_count,
         metavar="INSNS",
-        help=f"instructions of one guest entry at most (default: {_DEFAULT.slice_length})",
+        help="instructions of one guest entry at most (default: 20,000 as long as other vCPUs could run, else 200,000)",
     )
 
 

@@ -24,7 +24,9 @@ V2, V3, ITS = IrqChip.GICV2, IrqChip.GICV3, IrqChip.GICV3_ITS
 
 
 def config(irqchip: IrqChip, cpus: int, **more: Any) -> MachineConfig:  # Any: as MachineConfig has them
-    return MachineConfig(cpus=cpus, irqchip=irqchip, ram=8 * MIB, budget=BUDGET, **more)
+    return MachineConfig(
+        **{"cpus": cpus, "irqchip": irqchip, "ram": 8 * MIB, "budget": BUDGET, "slice_length": 20_000, **more}
+    )
 
 
 MOVES: Final = {

@@ -24,7 +24,7 @@ from vmm.outcome import End
 from vmm.snapshot import MachineState, SnapshotError, Through, restore, save
 from vmm.statefile import MACHINE, VERSION, from_members, to_members
 
-CONFIG: Final = MachineConfig(cpus=2, ram=4 * MIB, irqchip=IrqChip.GICV3_ITS, budget=BUDGET)
+CONFIG: Final = MachineConfig(cpus=2, ram=4 * MIB, irqchip=IrqChip.GICV3_ITS, budget=BUDGET, slice_length=20_000)
 
 
 def silent(_: int) -> None:
