@@ -3,8 +3,9 @@
 Room:    below the redistributors' VLPI frames, where it becomes resident, and the ITSs, which pend and configure.
 Owns:    the content of the virtual pending table while the GIC has it, and what was read of the configuration.
 Never:   decides residency; writes a list register.
-Holds:   the ready heaps hold the ranks of exactly the interrupts that are pending and enabled, by group.  Checked
-         by check().  Nothing but INTIDs that were pending, and the SGIs, is stored for.
+Holds:   the ready lists hold the ranks of exactly the interrupts that are pending and enabled, by group, in order.
+         What is in one has its configuration byte in `config`.  Both checked by check().
+         Nothing but INTIDs that were pending, and the SGIs, is stored for.
 
 A rank is priority << 25 | INTID << 1 | group: the lowest is delivered first.
 The pending table is read when the GIC takes it and written when it gives it back; between, memory may be stale.
@@ -12,7 +13,7 @@ The pending table is read when the GIC takes it and written when it gives it bac
 Source: IHI 0069H, virtual LPI pending and configuration tables; default and individual doorbells.
 """
 
-from heapq import heapify, heappop, heappush
+from bisect import bisect_left, insort
 from typing import Final, final
 
 from hw.arch import FIRST_LPI, NR_SGIS
@@ -97,7 +98,7 @@ class Vpe:
         frame = self.frame
         if byte & VLPI_ENABLE:
             rank = (byte & VLPI_PRIORITY_MASK) << 25 | vintid << 1 | byte >> 1 & 1
-            heappush(self.ready1 if byte & VLPI_GROUP1 else self.ready0, rank)
+            insort(self.ready1 if byte & VLPI_GROUP1 else self.ready0, rank)
             if frame is not None:
                 frame.consider(rank)
                 return
@@ -126,7 +127,7 @@ class Vpe:
 
     def acknowledge(self, rank: int, groups: int) -> int:
         """The guest took the interrupt of that rank, the best of its group; the best of `groups` then, or -1."""
-        taken = heappop(self.ready1 if rank & 1 else self.ready0)
+        taken = (self.ready1 if rank & 1 else self.ready0).pop(0)
         assert taken == rank, f"offered {rank:#x}, but {taken:#x} comes first"
         self.pending.discard(rank >> 1 & RANK_INTID_MASK)
         if self.fabric.trace is not None:
@@ -145,9 +146,10 @@ class Vpe:
     def invalidate(self, vintid: int) -> None:
         """INV, or GICR_INVLPIR: read the configuration of `vintid` again."""
         if vintid >= NR_SGIS:
+            was_ready = self._unready(vintid)
             self.config.pop(vintid, None)
             if vintid in self.pending:
-                self._configured(vintid)
+                self._configured(vintid, was_ready)
 
     def forget(self, vintid: int) -> None:
         """An event comes to send `vintid`: its configuration is read when it is pending next.
@@ -170,9 +172,10 @@ class Vpe:
 
     def configure_sgi(self, sgi: int, byte: int) -> None:
         """VSGI: what a vLPI's configuration byte says, for an SGI."""
+        was_ready = self._unready(sgi)
         self.config[sgi] = byte
         if sgi in self.pending:
-            self._configured(sgi)
+            self._configured(sgi, was_ready)
 
     def refresh(self) -> None:
         """Read again some of the configuration, as hardware may without being told."""
@@ -191,35 +194,36 @@ class Vpe:
             byte = self._byte(vintid)
             if byte & VLPI_ENABLE:
                 (self.ready1 if byte & VLPI_GROUP1 else self.ready0).append(_rank(byte, vintid))
-        heapify(self.ready0)
-        heapify(self.ready1)
+        self.ready0.sort()
+        self.ready1.sort()
         if self.frame is not None:
             self.frame.reconsider()
         elif len(self.ready0) + len(self.ready1) > was:
             self._announce()
 
-    def _configured(self, vintid: int) -> None:
-        """The configuration of `vintid`, which is pending, may have changed."""
-        was_ready = self._unready(vintid)
+    def _configured(self, vintid: int, was_ready: bool) -> None:
+        """The configuration of `vintid`, which is pending and not listed, may have changed."""
         byte = self._byte(vintid)
         ready = byte & VLPI_ENABLE != 0
         if ready:
-            heappush(self.ready1 if byte & VLPI_GROUP1 else self.ready0, _rank(byte, vintid))
+            insort(self.ready1 if byte & VLPI_GROUP1 else self.ready0, _rank(byte, vintid))
         if self.frame is not None:
             self.frame.reconsider()
         elif ready and not was_ready:
             self._announce()
 
     def _unready(self, vintid: int) -> bool:
-        """Take `vintid` out of the heaps; whether it was there."""
-        for ready in (self.ready1, self.ready0):
-            for n, rank in enumerate(ready):
-                if rank >> 1 & RANK_INTID_MASK == vintid:
-                    ready[n] = ready[-1]
-                    ready.pop()
-                    heapify(ready)
-                    return True
-        return False
+        """Take `vintid`, whose configuration is still what it was listed by, out of the lists; whether it was there."""
+        byte = self.config.get(vintid, 0)
+        if not byte & VLPI_ENABLE:
+            return False
+        rank = _rank(byte, vintid)
+        ready = self.ready1 if byte & VLPI_GROUP1 else self.ready0
+        at = bisect_left(ready, rank)
+        if at == len(ready) or ready[at] != rank:
+            return False
+        del ready[at]
+        return True
 
     def _byte(self, vintid: int) -> int:
         byte = self.config.get(vintid, -1)
@@ -350,7 +354,7 @@ class Vpe:
         enabled = {n: self.config.get(n, 0) for n in self.pending if self.config.get(n, 0) & VLPI_ENABLE}
         for group, ready in enumerate((self.ready0, self.ready1)):
             ranks = sorted(_rank(byte, n) for n, byte in enabled.items() if byte >> 1 & 1 == group)
-            assert sorted(ready) == ranks, f"vPE {self.vpeid}: ready {ready}, but pending and enabled {ranks}"
+            assert ready == ranks, f"vPE {self.vpeid}: ready {ready}, but pending and enabled {ranks}"
         assert not (self.armed and self.rung), f"vPE {self.vpeid}: doorbell armed and rung"
         assert not (self.armed and self.frame is not None), f"vPE {self.vpeid}: doorbell armed while resident"
 

@@ -45,6 +45,10 @@ class Direct:
         """The guest's configuration byte is read anew; `invalidate`: hardware shall look at it now."""
         raise NotImplementedError
 
+    def invalidate(self) -> None:
+        """Hardware shall look at its configuration now."""
+        raise NotImplementedError
+
     def drop(self) -> None:
         """The event it came from is gone: it is software's again, and not pending."""
         raise NotImplementedError

@@ -23,6 +23,7 @@ from tests.unit.vgic.its.rig import (
     Command,
     ItsRig,
 )
+from vgic import Host
 
 MB_QUEUE: Final = RAM + 0x60_0000
 SECONDS: Final = 5.0
@@ -35,8 +36,8 @@ WRITES_A_COMMAND: Final = 9
 class CountingRig(ItsRig):
     """Its queue has 1 MiB, and reads of configuration bytes are counted."""
 
-    def __init__(self, scale: Scale, seed: int = 0) -> None:
-        super().__init__(scale.vcpus)
+    def __init__(self, scale: Scale, seed: int = 0, host: Host | None = None) -> None:
+        super().__init__(scale.vcpus, host=host)
         self.write(CTLR, 0, 4)
         self.write(CBASER, VALID | MB_QUEUE | 0xFF)
         self.write(CTLR, 1, 4)
@@ -68,7 +69,7 @@ class CountingRig(ItsRig):
         assert self.read(CREADR) == at, "the queue was not worked off"
         return took
 
-    def everything(self) -> object:
+    def everything(self) -> tuple[object, bytes | None, set[int]]:
         """All that the commands may change."""
         return self.frozen(), self.memory.ram.read(CONFIG, FULL.events), set(self.kicks)
 

@@ -23,6 +23,9 @@ of 32,767 such commands over all that a guest may map (`its_cap`, n for short) w
       the others                        one event: constant, sets of n bits included
     the end                             each LPI's target once                                              O(n)
 
+With direct injection a step on a forwarded LPI is a few hardware commands.  INVALL then has hardware read again what
+changed, one LPI after the other if that is little: the whole vPE each time would be n for each command.
+
 So a pass costs at most O(n + commands) steps on one LPI or event and O(commands) operations on sets of n bits, in
 whatever order the guest puts its commands.
 """

@@ -20,16 +20,28 @@ from vgic.its.planes import Planes, slots_of
 from vgic.v3.lpi import config_byte, pending_byte, read_config
 
 if TYPE_CHECKING:
+    from vgic.direct import Direct, Residency
     from vgic.dist import Dist
     from vgic.vcpu import VcpuGic
 
 _NOBODY: Final = 0
+_SHARE: Final = 8
+"""Hardware reads a whole vPE again when at least one LPI in that many changed."""
 _BY_INTID: Final = attrgetter("intid")
 
 
 def _number(vcpu: "VcpuGic | None") -> int:
     """Return what stands for a target in the planes."""
     return _NOBODY if vcpu is None else vcpu.index + 1
+
+
+def _tell(vpe: "Residency", changed: "list[Direct]") -> None:
+    """Have hardware read what changed: all of the vPE at once, unless that is much more than what changed."""
+    if len(changed) * _SHARE >= vpe.vlpis:
+        vpe.invalidate_all()
+    else:
+        for direct in changed:
+            direct.invalidate()
 
 
 @final
@@ -133,13 +145,15 @@ class LpiSets:
             vcpu.kick()
         unread = self._targets.having(self._unread, _number(vcpu))
         self._unread ^= unread
-        direct = False
+        changed: list[Direct] = []
         for irq in self._arrive(unread, vcpu):
+            was = irq.priority, irq.enabled
             if read_config(self._dist, irq, vcpu):
                 self.heard(irq)
-                direct = direct or irq.direct is not None
-        if direct and vcpu.vpe is not None:
-            vcpu.vpe.invalidate_all()
+                if irq.direct is not None and was != (irq.priority, irq.enabled):
+                    changed.append(irq.direct)
+        if changed and vcpu.vpe is not None:
+            _tell(vcpu.vpe, changed)
 
     def heard(self, irq: Irq) -> None:
         """Whether `irq` is pending, or enabled, may have changed, and `queue` knows."""

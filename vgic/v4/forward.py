@@ -139,16 +139,25 @@ class Vlpi(Direct):
         self._write_byte(byte | VLPI_GROUP1)
         with gic.lock:
             if invalidate:
-                if gic.has_v4_1:
-                    gic.invalidate_virtual(self.irq.intid, vpe.vpeid, vpe.cpu)
-                else:
-                    self.send(arch4.INV)
+                self._invalidate()
             if not gic.has_v4_1 and (byte ^ was) & VLPI_ENABLE:
                 self._move()
         if invalidate:
             self.vm.announce(vpe)
         if not gic.has_v4_1 and byte & ~was & VLPI_ENABLE:
             vpe.suspect()
+
+    def invalidate(self) -> None:
+        """GICR_INVLPIR, or INV."""
+        self._invalidate()
+        self.announce()
+
+    def _invalidate(self) -> None:
+        gic = self.vm.gic
+        if gic.has_v4_1:
+            gic.invalidate_virtual(self.irq.intid, self.vpe.vpeid, self.vpe.cpu)
+        else:
+            self.send(arch4.INV)
 
     def _write_byte(self, byte: int) -> None:
         self.byte = byte

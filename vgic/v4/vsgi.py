@@ -68,6 +68,9 @@ class Vsgi(Direct):
         self._command(False)
         self.announce()
 
+    def invalidate(self) -> None:
+        """VSGI has said it already."""
+
     def retarget(self, vcpu: "VcpuGic | None") -> None:
         """An SGI stays with its vCPU."""
 
