@@ -134,26 +134,35 @@ class Host:
 
         fired    called each time the host takes the vector's interrupt on physical CPU `cpu`; not while the vector
                  goes to a guest directly (`Vgic.add_producer`).
-        vectors  how many vectors the device has; looked at with its first.
-        Errors: ENODEV without such an ITS; EINVAL, EBUSY, ENOMEM.
+        vectors  how many vectors the device has; taken from its first.
+        Errors: ENODEV without such an ITS; EINVAL, also for a CPU that is offline; EBUSY, ENOMEM.
         """
         return self._devices().request(devid, eventid, fired, its, vectors, cpu)
 
     def free_msi(self, msi: HostMsi) -> None:
-        """Give a vector back.  Errors: EBUSY while it goes to a guest."""
-        if self.devices is not None:
-            self.devices.free(msi)
+        """Give a vector back.
+
+        Errors: EINVAL for one given back before, or of another host; EBUSY while it goes to a guest.
+        """
+        self.devices_of(msi).free(msi)
+
+    def devices_of(self, msi: HostMsi) -> HostDevices:
+        """The devices of this host, one of which a vector has to belong to.  Errors: EINVAL."""
+        devices = self.devices
+        if devices is None or devices.gic is not msi.device.gic:
+            raise ConfigError(EINVAL, f"event {msi.eventid} of device {msi.device.devid:#x} is of another host")
+        return devices
 
     def msi(self, msi: HostMsi, times: int = 1) -> None:
         """The device sends the message of that vector; the physical CPU that gets an interrupt for it takes that.
 
         times  how often, before any CPU looks: messages that find their interrupt pending are merged with it.
-        Those that `limit_device` does not allow now wait at the device.
+        Those that `limit_device` does not allow now wait at the device.  Errors: EINVAL for a vector of another host.
         """
-        gic = msi.device.gic
-        devices = self.devices
+        devices = self.devices_of(msi)
+        gic = devices.gic
         with gic.lock:
-            limit = devices.limit_of(msi) if devices is not None and devices.limits else None
+            limit = devices.limit_of(msi) if devices.limits else None
             if limit is None:
                 its = self.machine.itss[msi.device.its.number]
                 for _ in range(times):
@@ -201,7 +210,12 @@ class Host:
             self.devices.tick(cycles)
 
     def take_interrupts(self, cpu: int | None = None) -> None:
-        """Physical CPU `cpu`, or each, takes the LPIs that are pending there: doorbells, and vectors of devices."""
+        """Physical CPU `cpu`, or each, takes the LPIs that are pending there: doorbells, and vectors of devices.
+
+        Errors: EINVAL for a CPU that is not there.
+        """
+        if cpu is not None:
+            self._check_cpu(cpu)
         gic = self.gic
         if gic is None:
             return
@@ -224,9 +238,14 @@ class Host:
         gic.set_offline(cpu)
 
     def cpu_online(self, cpu: int) -> None:
-        """Physical CPU `cpu` is back; nothing moves to it by itself."""
+        """Physical CPU `cpu` is back; nothing moves to it by itself.  Errors: EINVAL for one that is not there."""
+        self._check_cpu(cpu)
         if self.gic is not None:
             self.gic.offline.discard(cpu)
+
+    def _check_cpu(self, cpu: int) -> None:
+        if not 0 <= cpu < len(self.machine.pes):
+            raise ConfigError(EINVAL, f"there is no physical CPU {cpu}")
 
     def _devices(self) -> HostDevices:
         """Errors: ENODEV where there can be none."""

@@ -13,7 +13,7 @@ A plain irqfd is for edge interrupts: on a level one its line stays high, as in 
 from contextlib import suppress
 from typing import TYPE_CHECKING, final
 
-from vgic.errors import EAGAIN, EBUSY, VgicError
+from vgic.errors import EAGAIN, EBUSY, EINVAL, ConfigError, VgicError
 from vgic.its.translate import inject_cached
 from vgic.routes import MsiRoute, deliver, route_of, set_gsi
 from vgic.v4.forward import set_forwarding, unset_forwarding
@@ -116,8 +116,12 @@ class Irqfds:
         """A vector signals `eventfd`: irq_bypass_register_producer(), kvm_arch_irq_bypass_add_producer().
 
         Returns what set_forwarding does; anything but 0 means that the vector is no producer.
-        Errors: EBUSY for an eventfd or a vector that is in use; those of set_forwarding.
+        Errors: EINVAL for a vector of another host, or one that was given back; EBUSY for an eventfd or a vector that
+        is in use; those of set_forwarding.
         """
+        self._dist.host.devices_of(msi)
+        if not msi.requested:
+            raise ConfigError(EINVAL, f"event {msi.eventid} of device {msi.device.devid:#x} was given back")
         for known, other in self._producers:
             if known is eventfd or other is msi:
                 raise VgicError(EBUSY, "the eventfd, or the vector, is a producer already")

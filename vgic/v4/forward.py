@@ -181,8 +181,9 @@ class Vlpi(Direct):
 def set_forwarding(dist: "Dist", msi: HostMsi, route: "MsiRoute") -> int:
     """Have the vector go to the guest directly: kvm_vgic_v4_set_forwarding().
 
-    Returns 0 also where the VM has no direct injection, the message names no ITS of the guest, or it is done already;
-    UNMAPPED_INTERRUPT while the guest has not mapped the event.
+    Returns 0 also where the VM has no direct injection, the message names no ITS of the guest, the vector was given
+    back (by a VMM that did not remove the producer first), or it is done already; UNMAPPED_INTERRUPT while the guest
+    has not mapped the event.
     Errors: EBUSY while the guest's ITS or its target's LPIs are disabled; EINVAL for a device behind an ITS without
     vPEs, or one with events of another VM.
     """
@@ -208,7 +209,7 @@ def set_forwarding(dist: "Dist", msi: HostMsi, route: "MsiRoute") -> int:
     if device.vm is not None and device.vm is not vm:
         raise ConfigError(EINVAL, f"device {device.devid:#x} belongs to another VM")
     vpe = None if irq.target is None else vm.vpe_of(irq.target)
-    if vpe is None or msi.direct is not None:
+    if vpe is None or msi.direct is not None or not msi.requested:
         return 0
     halted = halt_guests(dist)
     try:

@@ -59,6 +59,11 @@ class HostMsi(LpiHandler):
         self.taken = 0  # how often the host took it
         self.direct: Direct | None = None  # where it goes instead
 
+    @property
+    def requested(self) -> bool:
+        """Whether it was not given back yet."""
+        return self.device.msis.get(self.eventid) is self
+
     def fired(self) -> None:
         """The host took it."""
         self.taken += 1
@@ -93,21 +98,19 @@ class HostDevices:
         """
         gic = self.gic
         host_its = self._its(its)
-        if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus:
+        if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus or cpu in gic.offline:
             raise ConfigError(EINVAL, f"device {devid:#x} and CPU {cpu} are not both possible")
+        if not 0 < vectors <= 1 << host_its.event_bits:
+            raise ConfigError(EINVAL, f"{vectors} vectors: the ITS has {host_its.event_bits} bits of EventID")
         with gic.lock:
-            device = self._by_id.get((its, devid))
-            if device is None:
-                bits = max((vectors - 1).bit_length(), 1)
-                if bits > host_its.event_bits:
-                    raise ConfigError(EINVAL, f"{vectors} vectors: the ITS has {host_its.event_bits} bits of EventID")
-                device = HostDevice(gic, host_its, devid, gic.pages.take(host_its.itt_entry << bits), bits)
-                host_its.map_device(devid, device.itt, bits)
-                self._by_id[its, devid] = device
-            if not 0 <= eventid < 1 << device.event_bits:
-                raise ConfigError(EINVAL, f"event {eventid}: device {devid:#x} has {device.event_bits} bits of them")
-            if eventid in device.msis:
+            known = self._by_id.get((its, devid))
+            bits = max((vectors - 1).bit_length(), 1) if known is None else known.event_bits
+            if not 0 <= eventid < 1 << bits:
+                raise ConfigError(EINVAL, f"event {eventid}: device {devid:#x} has {bits} bits of them")
+            if known is not None and eventid in known.msis:
                 raise VgicError(EBUSY, f"event {eventid} of device {devid:#x} is requested already")
+            gic.lpis.check("physical LPIs")
+            device = known or self._add(host_its, devid, bits)
             msi = HostMsi(device, eventid, cpu, handler)
             msi.lpi = gic.request(msi)
             gic.set_config(msi.lpi, True)
@@ -116,12 +119,22 @@ class HostDevices:
             device.msis[eventid] = msi
             return msi
 
+    def _add(self, its: HostIts, devid: int, bits: int) -> HostDevice:
+        """Give a device its table.  Errors: ENOMEM."""
+        gic = self.gic
+        device = HostDevice(gic, its, devid, gic.pages.take(its.itt_entry << bits), bits)
+        its.map_device(devid, device.itt, bits)
+        self._by_id[its.number, devid] = device
+        return device
+
     def free(self, msi: HostMsi) -> None:
-        """Give a vector back; it goes to no guest any more: free_irq().  Errors: EBUSY when it does."""
-        if msi.direct is not None:
-            raise VgicError(EBUSY, f"event {msi.eventid} of device {msi.device.devid:#x} goes to a guest")
+        """Give a vector back; it goes to no guest any more: free_irq().  Errors: EINVAL; EBUSY when it does."""
+        device = msi.device
         with self.gic.lock:
-            device = msi.device
+            if not msi.requested:
+                raise ConfigError(EINVAL, f"event {msi.eventid} of device {device.devid:#x} was given back before")
+            if msi.direct is not None:
+                raise VgicError(EBUSY, f"event {msi.eventid} of device {device.devid:#x} goes to a guest")
             device.its.physical(arch4.DISCARD, device.devid, msi.eventid, msi.cpu)
             del device.msis[msi.eventid]
             limit = self.limits.get((device.its.number, device.devid))

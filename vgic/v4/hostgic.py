@@ -101,13 +101,17 @@ class Numbers:
         """How many are not."""
         return self.end - self.first - self.used
 
+    def check(self, what: str) -> None:
+        """Errors: ENOMEM when all are in use."""
+        if not self.left:
+            raise VgicError(ENOMEM, f"all {self.end - self.first} {what} are in use")
+
     def take(self, what: str) -> int:
         """Return a number.  Errors: ENOMEM when all are in use."""
+        self.check(what)
         if self._free:
             self._free.sort(reverse=True)
             return self._free.pop()
-        if self._next >= self.end:
-            raise VgicError(ENOMEM, f"all {self.end - self.first} {what} are in use")
         self._next += 1
         return self._next - 1
 
