@@ -7,6 +7,7 @@ import pytest
 
 from hw import GicVersion, Machine, V4Config, arch
 from hw import arch4 as a
+from tests.unit.vgic.its.rig import mapc, movi
 from tests.unit.vgic.rig import outcome
 from tests.unit.vgic.v4.rig import DEV, LPI, V4Rig, host40, make_host
 from vgic import Group, Host, Snapshot, StateError, Vgic
@@ -156,6 +157,26 @@ def test_a_snapshot_has_what_hardware_had() -> None:
     assert pended(rig.vm) == [[LPI + 3, LPI], [4, LPI + 1]], "between equals list registers come first"
     assert not other.machine.misuse.records
     assert vm.vcpus[1].private[4].direct is not None
+
+
+def test_what_was_listed_elsewhere_before_hardware_had_it() -> None:
+    """It is listed once: where it goes, or that vCPU, blocked in its next life, would not know of it."""
+    rig = V4Rig()
+    rig.map_lpi()
+    rig.vector()
+    rig.msi_from(0)
+    assert [irq.intid for irq in rig.vcpus[0].ap_list] == [LPI]
+    assert rig.forward() == 0, "now it is pending in hardware, and vCPU 0 has not looked at its list"
+    rig.do(mapc(1, 1), movi(DEV, 0, 1))
+    saved = Snapshot.from_json(rig.vm.save().to_json())
+    vm = Vgic(Host(Machine(4)), memory=rig.memory)
+    vm.restore(saved)
+    assert [vcpu.pending() for vcpu in vm.vcpus] == [False, True]
+    vm.vcpus[1].enter(1)
+    assert vm.vcpus[1].mrs(arch.ICC_IAR1_EL1) == LPI
+    rig.vm.restore(saved)
+    rig.run(1)
+    assert [rig.take(1), rig.take(1)] == [LPI, 1023]
 
 
 @pytest.mark.parametrize("host", ["v3", "v4.0", "v4.1"])
