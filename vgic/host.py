@@ -51,6 +51,7 @@ class Host:
     erratum_162100801: the machine's GICv4.1 has HiSilicon's erratum of that number, and needs KVM's way around it.
     tables: where in the machine's memory the host puts tables of the GIC; by default the upper half.  The GIC is taken
     into use for direct injection, or when the first vector of a device is requested.
+    Errors: EINVAL for tables outside of the machine's memory; ENOMEM when they do not fit there.
     """
 
     __slots__ = (
@@ -94,6 +95,8 @@ class Host:
         self.gicv_trap = gicv_trap
         memory = machine.memory
         self._tables = memory.base + memory.size // 2 if tables is None else tables
+        if not memory.contains(self._tables, 1):
+            raise ConfigError(EINVAL, f"the machine has no memory for tables of the GIC at {self._tables:#x}")
         self.loaded: dict[int, VcpuGic] = {}  # physical CPU index -> vCPU
         self.devices: HostDevices | None = None  # with the driver of the physical GIC, once that is in use
         gic = self._start_gic().gic if vgic_v4_enable and self.is_gicv3 and machine.itss else None
@@ -227,8 +230,11 @@ class Host:
     def cpu_offline(self, cpu: int) -> None:
         """Physical CPU `cpu` is unplugged: interrupts and doorbells that it would take go to others.
 
-        Errors: EINVAL for a CPU that is not there, or the last one; EBUSY while a vCPU is loaded on it.
+        Errors: EINVAL for a CPU that is not there, or the last one; EBUSY while a vCPU is loaded on it; ENODEV on a
+        GICv2 host, which is not modelled that far.
         """
+        if not self.is_gicv3:
+            raise VgicError(ENODEV, "the machine has no GICv3")
         gic = self._start_gic().gic
         online = [n for n in range(gic.cpus) if n not in gic.offline]
         if cpu not in online or len(online) == 1:

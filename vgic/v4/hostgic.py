@@ -237,7 +237,7 @@ class HostGic:
 
     def has_room(self, vpes: int) -> bool:
         """Whether a VM with that many vCPUs can be given its vPEs."""
-        return min(self.vpeids.left, self.lpis.left, self.pages.left // BLOCK - 1) >= vpes
+        return min(self.vpeids.left, self.lpis.left, self.pages.left - 1) >= vpes
 
     def release(self, lpi: int) -> None:
         """Take one back, which nothing sends any more."""
@@ -270,12 +270,16 @@ class HostGic:
     # Interrupts
 
     def take(self, cpu: int) -> None:
-        """Physical CPU `cpu` takes the LPIs that are pending there; a guest that runs on it leaves and comes back."""
+        """Physical CPU `cpu` takes the LPIs that are pending there; a guest that runs on it leaves and comes back.
+
+        What a handler raises comes out when all are taken: the others are other VMs' and devices'.
+        """
         pe = self.machine.pes[cpu]
         if not pe.irq() or cpu in self.offline:
             return
         holder = self.loaded.get(cpu)
         interrupted = False
+        failure: BaseException | None = None
         while pe.irq():
             handler = self._acknowledge(pe)
             if handler is None:
@@ -284,7 +288,12 @@ class HostGic:
                 interrupted = True
                 holder.cost.exits_irq += 1
                 holder.cost.entries += 1
-            handler.fired()
+            try:
+                handler.fired()
+            except BaseException as raised:
+                failure = raised
+        if failure is not None:
+            raise failure
 
     def _acknowledge(self, pe: "Pe") -> LpiHandler | None:
         """Acknowledge the best interrupt, if it is an LPI, and return its handler."""
@@ -296,9 +305,15 @@ class HostGic:
             return self._handlers.get(lpi, _NOBODY)
 
     def take_all(self) -> None:
-        """Every physical CPU takes its LPIs."""
+        """Every physical CPU takes its LPIs; what a handler raises comes out last."""
+        failure: BaseException | None = None
         for cpu in range(self.cpus):
-            self.take(cpu)
+            try:
+                self.take(cpu)
+            except BaseException as raised:
+                failure = raised
+        if failure is not None:
+            raise failure
 
     # CPUs that come and go
 

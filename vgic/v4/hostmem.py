@@ -29,8 +29,8 @@ class Pages:
 
     @property
     def left(self) -> int:
-        """Bytes that were never handed out."""
-        return max(self._end - self._next, 0)
+        """How many single blocks can be handed out."""
+        return max(self._end - self._next, 0) // BLOCK + len(self._free.get(BLOCK, ()))
 
     def take(self, size: int) -> int:
         """Return the address of `size` zero bytes.  Errors: ENOMEM."""

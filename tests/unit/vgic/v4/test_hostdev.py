@@ -2,10 +2,11 @@
 
 import pytest
 
+from hw import Machine, Memory, V2Config
 from tests.unit.vgic.its.rig import DOORBELL
 from tests.unit.vgic.v4.rig import DEV, LPI, V4Rig, make_host
-from vgic import MsiRoute, VgicError
-from vgic.errors import EBUSY, EINVAL, ENOMEM
+from vgic import Host, MsiRoute, VgicError
+from vgic.errors import EBUSY, EINVAL, ENODEV, ENOMEM
 
 
 def used(rig: V4Rig) -> tuple[int, int]:
@@ -109,6 +110,36 @@ def test_nor_when_it_was_a_producer_without_a_route() -> None:
     rig.vm.set_gsi_routing([MsiRoute(0, DOORBELL, 0, DEV)])
     assert vector.direct is None
     assert rig.log.names() == []
+
+
+def test_a_handler_that_raises_keeps_nothing_from_others() -> None:
+    """What it raises comes out of the call in which the host took its interrupt, once all were taken."""
+    host = make_host(cpus=2)
+
+    def careless() -> None:
+        raise LookupError
+
+    first = host.request_msi(3, 0, careless)
+    others = [host.request_msi(4, 0), host.request_msi(5, 0, cpu=1)]
+    its = host.machine.itss[0]
+    for devid in (3, 4, 5):
+        its.msi(devid, 0)
+    with pytest.raises(LookupError):
+        host.take_interrupts()
+    assert [first.taken, *(other.taken for other in others)] == [1, 1, 1]
+
+
+def test_tables_lie_in_memory() -> None:
+    for tables in (-0x1_0000, 1 << 38):
+        with pytest.raises(VgicError) as caught:
+            Host(Machine(1, memory=Memory(1 << 38)), tables=tables)
+        assert caught.value.errno == EINVAL
+
+
+def test_a_gicv2_host_knows_nothing_of_unplugged_cpus() -> None:
+    with pytest.raises(VgicError) as caught:
+        Host(Machine(2, gic=V2Config())).cpu_offline(1)
+    assert caught.value.errno == ENODEV
 
 
 def test_a_cpu_that_is_not_there() -> None:
