@@ -138,7 +138,8 @@ class Host:
         fired    called each time the host takes the vector's interrupt on physical CPU `cpu`; not while the vector
                  goes to a guest directly (`Vgic.add_producer`).
         vectors  how many vectors the device has; taken from its first.
-        Errors: ENODEV without such an ITS; EINVAL, also for a CPU that is offline; EBUSY, ENOMEM.
+        cpu      the physical CPU that takes it; another one while that is offline.
+        Errors: ENODEV without such an ITS; EINVAL, EBUSY, ENOMEM.
         """
         return self._devices().request(devid, eventid, fired, its, vectors, cpu)
 
@@ -236,12 +237,13 @@ class Host:
         if not self.is_gicv3:
             raise VgicError(ENODEV, "the machine has no GICv3")
         gic = self._start_gic().gic
-        online = [n for n in range(gic.cpus) if n not in gic.offline]
-        if cpu not in online or len(online) == 1:
-            raise ConfigError(EINVAL, f"physical CPU {cpu} cannot go: {online} are there")
-        if cpu in self.loaded:
-            raise BusyError(f"physical CPU {cpu} holds vCPU {self.loaded[cpu].index}: put it first")
-        gic.set_offline(cpu)
+        with gic.lock:
+            online = [n for n in range(gic.cpus) if n not in gic.offline]
+            if cpu not in online or len(online) == 1:
+                raise ConfigError(EINVAL, f"physical CPU {cpu} cannot go: {online} are there")
+            if cpu in self.loaded:
+                raise BusyError(f"physical CPU {cpu} holds vCPU {self.loaded[cpu].index}: put it first")
+            gic.set_offline(cpu)
 
     def cpu_online(self, cpu: int) -> None:
         """Physical CPU `cpu` is back; nothing moves to it by itself.  Errors: EINVAL for one that is not there."""

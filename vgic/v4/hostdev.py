@@ -98,7 +98,7 @@ class HostDevices:
         """
         gic = self.gic
         host_its = self._its(its)
-        if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus or cpu in gic.offline:
+        if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus:
             raise ConfigError(EINVAL, f"device {devid:#x} and CPU {cpu} are not both possible")
         if not 0 < vectors <= 1 << host_its.event_bits:
             raise ConfigError(EINVAL, f"{vectors} vectors: the ITS has {host_its.event_bits} bits of EventID")
@@ -111,6 +111,8 @@ class HostDevices:
                 raise VgicError(EBUSY, f"event {eventid} of device {devid:#x} is requested already")
             gic.lpis.check("physical LPIs")
             device = known or self._add(host_its, devid, bits)
+            if cpu in gic.offline:
+                cpu = gic.other_cpu(cpu)
             msi = HostMsi(device, eventid, cpu, handler)
             msi.lpi = gic.request(msi)
             gic.set_config(msi.lpi, True)

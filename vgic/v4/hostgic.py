@@ -275,15 +275,12 @@ class HostGic:
         What a handler raises comes out when all are taken: the others are other VMs' and devices'.
         """
         pe = self.machine.pes[cpu]
-        if not pe.irq() or cpu in self.offline:
+        if cpu in self.offline:
             return
         holder = self.loaded.get(cpu)
         interrupted = False
         failure: BaseException | None = None
-        while pe.irq():
-            handler = self._acknowledge(pe)
-            if handler is None:
-                break
+        while (handler := self._acknowledge(pe)) is not None:
             if not interrupted and holder is not None and holder.in_guest:
                 interrupted = True
                 holder.cost.exits_irq += 1
@@ -296,9 +293,9 @@ class HostGic:
             raise failure
 
     def _acknowledge(self, pe: "Pe") -> LpiHandler | None:
-        """Acknowledge the best interrupt, if it is an LPI, and return its handler."""
+        """Acknowledge the best interrupt, if it is an LPI, and return its handler; None if there is none such."""
         with self.lock:
-            if not FIRST_LPI <= pe.mrs_el2(ICC_HPPIR1_EL1) < 1 << _LPI_BITS:
+            if not pe.irq() or not FIRST_LPI <= pe.mrs_el2(ICC_HPPIR1_EL1) < 1 << _LPI_BITS:
                 return None
             lpi = pe.mrs_el2(ICC_IAR1_EL1)
             pe.msr_el2(ICC_EOIR1_EL1, lpi)

@@ -1,5 +1,6 @@
-"""A device, and the thread of a vCPU that sleeps in WFI: no message is lost between them, and no wake-up."""
+"""Devices and vCPUs in threads of their own: no message is lost between them, and no wake-up."""
 
+from sys import getswitchinterval, setswitchinterval
 from threading import Event, Thread
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.vgic.v4.rig import DEV, LPI, V4Rig, make_host
 from vgic import EventCounter, MsiRoute, Vgic
 
 MESSAGES = 300
+VECTORS = 32
 PATIENCE = 20  # seconds, for a machine that is busy
 
 
@@ -60,3 +62,39 @@ def test_every_message_arrives(version: GicVersion) -> None:
     thread.join()
     assert (arrived, count, vector.taken) == (MESSAGES, MESSAGES, 0)
     assert not host.machine.misuse.records
+
+
+def test_devices_in_several_threads() -> None:
+    """Interrupts of one physical CPU, sent and taken by several threads at once: each is taken, by one of them."""
+    host = make_host()
+    vectors = [host.request_msi(3, n) for n in range(VECTORS)]
+    its = host.machine.itss[0]
+    gic = host.gic
+    assert gic is not None
+    failures: list[BaseException] = []
+
+    def device() -> None:
+        try:
+            for _ in range(MESSAGES):
+                with gic.lock:
+                    for vector in vectors[1:]:
+                        its.msi(3, vector.eventid)
+                host.msi(vectors[0])
+        except RuntimeError as raised:
+            failures.append(raised)
+
+    threads = [Thread(target=device) for _ in range(4)]
+    interval = getswitchinterval()
+    setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        setswitchinterval(interval)
+    assert not failures
+    taken = [vector.taken for vector in vectors]
+    host.take_interrupts()
+    assert [vector.taken for vector in vectors] == taken, "nothing was left"
+    host.machine.check()
