@@ -10,6 +10,7 @@ Linux: gic_of_setup_kvm_info(), __gic_update_rdist_properties(), its_init(), its
 allocate_vpe_l1_table().
 """
 
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final, final
 
 from hw import Machine, arch4
@@ -110,14 +111,13 @@ class Numbers:
         """Return a number.  Errors: ENOMEM when all are in use."""
         self.check(what)
         if self._free:
-            self._free.sort(reverse=True)
-            return self._free.pop()
+            return heappop(self._free)
         self._next += 1
         return self._next - 1
 
     def give(self, number: int) -> None:
         """Take one back."""
-        self._free.append(number)
+        heappush(self._free, number)
 
 
 @final
