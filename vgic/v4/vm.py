@@ -125,10 +125,11 @@ class ItsVm(DirectVm):
             vpe.vcpu.kick()
 
     def drop(self) -> None:
-        """Give every vLPI and vSGI back to software; a vCPU that is blocked has to ask again."""
+        """Give every vLPI and vSGI back to software, which forgets them; a vCPU that is blocked has to ask again."""
         for irq in self._dist.lpis.ascending():
             if irq.direct is not None:
                 irq.direct.drop()
+        self.returned = []
         for vpe in self.vpes:
             vpe.in_wfi = False
             for irq in vpe.vcpu.private:

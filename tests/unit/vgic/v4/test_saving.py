@@ -220,6 +220,27 @@ def test_vectors_go_to_the_guest_again() -> None:
     assert rig.msis[0].taken == 0
 
 
+def test_what_came_back_from_hardware_before_is_not_the_restored_guests() -> None:
+    """An SGI that was returned pending while the distributor was disabled waits for the enable, or for a restore."""
+    rig = V4Rig()
+    rig.run(0, 0)
+    rig.vcpus[0].write(GICD_CTLR, 4, 0x10)
+    rig.vcpus[0].write(GICD_CTLR, 4, 0x12 | NASSGIREQ)
+    stopped(rig)
+    quiet = rig.vm.save()
+    rig.run(1, 1)
+    rig.vcpus[1].msr(arch.ICC_SGI1R_EL1, 5 << 24 | 1)
+    rig.vcpus[1].write(GICD_CTLR, 4, 0x10)
+    assert rig.vcpus[0].private[5].pending_latch, "it came back"
+    stopped(rig)
+    rig.vm.restore(quiet)
+    rig.run(0, 0)
+    for value in (0x10, 0x12):
+        rig.vcpus[0].write(GICD_CTLR, 4, value)
+    assert rig.take() == 1023
+    rig.check()
+
+
 def test_a_restored_vcpu_asks_anew_before_it_blocks() -> None:
     rig, snapshot = busy_guest()
     assert [vcpu.pending() for vcpu in rig.vcpus] == [True, True]
