@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vgic.dist import Dist
+    from vgic.irq import Irq
     from vgic.vcpu import VcpuGic
 
 
@@ -97,6 +98,10 @@ class DirectVm:
 
     def drop(self) -> None:
         """Take every LPI and SGI back from hardware; nobody is blocked any more."""
+        raise NotImplementedError
+
+    def waits(self, irq: "Irq") -> bool:
+        """Whether `irq` came back from hardware pending and is listed when the distributor is enabled."""
         raise NotImplementedError
 
     def has_lpis(self) -> bool:

@@ -102,11 +102,15 @@ def _listed(vcpu: VcpuGic, found: frozenset[Irq]) -> tuple[int, ...]:
     """The list as it would be if software had everything: what hardware has pending comes last.
 
     That is listed where it goes, though it may still be on the list of another vCPU, from before hardware had it.
+    An SGI that hardware gave back while the distributor was disabled is listed, too: see ModelV41.restored.
     """
     if not found and vcpu.vpe is None:
         return tuple(irq.intid for irq in vcpu.ap_list)
     kept = [irq for irq in vcpu.ap_list if irq.direct is None or (irq in found and irq.target is vcpu)]
     wanted = [irq for irq in found if irq.enabled and irq.target is vcpu and vcpu.dist.enabled and irq not in kept]
+    direct = vcpu.dist.direct
+    if direct is not None:
+        wanted += [irq for irq in vcpu.private if irq.queued_on is None and direct.waits(irq)]
     return tuple(irq.intid for irq in kept) + tuple(sorted(irq.intid for irq in wanted))
 
 

@@ -6,6 +6,7 @@ Room:    above the v4 rooms; lifecycle calls it.
 from typing import TYPE_CHECKING, Final, final
 
 from hw.arch import HCR_EN
+from vgic.ids import NR_SGIS
 from vgic.lr import LrRules
 from vgic.v3.dist import DistFrame
 from vgic.v3.model import MODEL_V3, ModelV3
@@ -60,10 +61,13 @@ class ModelV41(ModelV4):
         vcpu.hcr = HCR_EN | vcpu.dist.host.trap_bits
 
     def restored(self, dist: "Dist") -> None:
-        """As at init, and as at the first entry if that is past."""
+        """As at init, and as at the first entry if that is past; SGIs go on waiting for the distributor's enable."""
         super().restored(dist)
         if dist.ready:
             configure_vsgis(dist)
+        if isinstance(dist.direct, ItsVm) and not dist.enabled:
+            sgis = [irq for vcpu in dist.vcpus for irq in vcpu.ap_list if irq.intid < NR_SGIS]
+            dist.direct.returned = [irq for irq in sgis if irq.pending_latch]
 
     def map_resources(self, dist: "Dist") -> None:
         """As GICv3; what user space restored of nASSGIreq takes effect."""

@@ -136,6 +136,10 @@ class ItsVm(DirectVm):
                 if irq.direct is not None:
                     irq.direct.drop()
 
+    def waits(self, irq: "Irq") -> bool:
+        """An SGI."""
+        return irq in self.returned
+
     def has_lpis(self) -> bool:
         """Whether an LPI is forwarded."""
         return bool(self.uses)

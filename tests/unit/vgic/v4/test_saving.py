@@ -16,6 +16,7 @@ from vgic.v4.vsgi import Vsgi
 
 GICD_CTLR = 0x0800_0000
 GICR_SGI = 0x1_0000
+GICR_0 = 0x080A_0000
 
 
 def stopped(rig: V4Rig) -> None:
@@ -239,6 +240,38 @@ def test_what_came_back_from_hardware_before_is_not_the_restored_guests() -> Non
         rig.vcpus[0].write(GICD_CTLR, 4, value)
     assert rig.take() == 1023
     rig.check()
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_what_came_back_from_hardware_is_saved(looks: bool) -> None:
+    """The guest disables the distributor and nASSGIreq while an SGI is pending; enables it in another life.
+
+    looks   the vCPU has been in its guest in between, so that its list was pruned.
+    """
+    rig = V4Rig()
+    rig.run(0, 0)
+    rig.vcpus[0].write(GICR_0 + 0x1_0100, 4, 0xFFFF)  # GICR_ISENABLER0
+    rig.vcpus[0].write(GICD_CTLR, 4, 0x10)
+    rig.vcpus[0].write(GICD_CTLR, 4, 0x12 | NASSGIREQ)
+    stopped(rig)
+    rig.vcpus[0].put()
+    rig.run(1, 1)
+    rig.vcpus[1].msr(arch.ICC_SGI1R_EL1, 5 << 24 | 1)
+    rig.vcpus[1].write(GICD_CTLR, 4, 0x10)
+    stopped(rig)
+    vm = restored(rig.vm.save(), rig, make_host())
+    vcpu = vm.vcpus[0]
+    if looks:
+        vcpu.enter(0)
+        vcpu.exit()
+        vm = restored(vm.save(), rig, make_host())
+        vcpu = vm.vcpus[0]
+    vcpu.enter(0)
+    vcpu.write(GICD_CTLR, 4, 0x12)
+    vcpu.exit()
+    vcpu.enter(0)
+    assert [vcpu.mrs(arch.ICC_IAR1_EL1), vcpu.mrs(arch.ICC_IAR1_EL1)] == [5, 1023]
+    vm.check()
 
 
 def test_a_restored_vcpu_asks_anew_before_it_blocks() -> None:
