@@ -116,14 +116,10 @@ class DirectIcv(Icv):
             and not self._secure
         ):
             chosen = offer
-            best = offer.priority
         if chosen is not None and signalled:
             active = self.ap0 | self.ap1
-            if active:
-                mask = self.mask1 if chosen.group else self.mask0
-                running = ((active & -active).bit_length() - 1) << self._ap_shift
-                if best & mask >= (running if self._raw_rprio else running & mask):
-                    return None
+            if active and not self.preempts(chosen, active):
+                return None
         return chosen
 
     def iar(self, group: int) -> int:

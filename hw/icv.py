@@ -90,12 +90,15 @@ class Icv(Ich):
                     best = priority
         if chosen is not None and signalled:
             active = self.ap0 | self.ap1
-            if active:
-                mask = self.mask1 if chosen.group else self.mask0
-                running = ((active & -active).bit_length() - 1) << self._ap_shift
-                if best & mask >= (running if self._raw_rprio else running & mask):
-                    return None
+            if active and not self.preempts(chosen, active):
+                return None
         return chosen
+
+    def preempts(self, chosen: ListReg, active: int) -> bool:
+        """Whether `chosen` is more urgent than all that is active by those active priorities; not an access."""
+        mask = self.mask1 if chosen.group else self.mask0
+        running = ((active & -active).bit_length() - 1) << self._ap_shift
+        return chosen.priority & mask < (running if self._raw_rprio else running & mask)
 
     def virq(self) -> bool:
         """The level of vIRQ: a wire, not an access.  Group 0 drives it only for a GICv2 guest with FIQEn=0."""
