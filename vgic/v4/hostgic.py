@@ -340,18 +340,22 @@ class HostGic:
             self.warnings.append(text)
 
     def poll_vpendbaser(self, cpu: int, mask: int, limit: int) -> int:
-        """Read GICR_VPENDBASER until `mask` is clear, for at most `limit` microseconds; the last value.
+        """Read GICR_VPENDBASER until `mask` is clear, for at most `limit` microseconds; the last value."""
+        return self.poll(cpu, GICR_VPENDBASER, _W64, mask, limit)
+
+    def poll(self, cpu: int, offset: int, width: int, mask: int, limit: int) -> int:
+        """Read a register of a redistributor until `mask` is clear, for at most `limit` microseconds; the last value.
 
         Time is the machine's: a tick is a microsecond.  Steps grow, as nothing else happens meanwhile.
         """
         redist = self.machine.pes[cpu].redist
         waited = 0
-        value = redist.read(GICR_VPENDBASER, _W64)
+        value = redist.read(offset, width)
         while value & mask and waited < limit:
             step = max(1, waited // 64)
             self.machine.tick(step)
             waited += step
-            value = redist.read(GICR_VPENDBASER, _W64)
+            value = redist.read(offset, width)
         return value
 
 

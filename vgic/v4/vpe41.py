@@ -84,17 +84,10 @@ class Vpe41(Vpe):
         Errors: ENXIO when no answer comes within a second.
         """
         gic = self.gic
-        redist = gic.machine.pes[self.cpu].redist
         with gic.lock:
-            redist.write(GICR_VSGIR, W32, self.vpeid)
-            waited = 0
-            while True:
-                value = redist.read(GICR_VSGIPENDR, W32)
-                if not value & VSGIPENDR_BUSY:
-                    return value & 0xFFFF
-                if waited >= SECOND:
-                    gic.warn(NO_ANSWER)
-                    raise VgicError(ENXIO, f"vPE {self.vpeid}: no answer about its SGIs")
-                step = max(1, waited // 64)
-                gic.machine.tick(step)
-                waited += step
+            gic.machine.pes[self.cpu].redist.write(GICR_VSGIR, W32, self.vpeid)
+            value = gic.poll(self.cpu, GICR_VSGIPENDR, W32, VSGIPENDR_BUSY, SECOND)
+        if value & VSGIPENDR_BUSY:
+            gic.warn(NO_ANSWER)
+            raise VgicError(ENXIO, f"vPE {self.vpeid}: no answer about its SGIs")
+        return value & 0xFFFF
