@@ -98,7 +98,7 @@ class HostDevices:
         """
         gic = self.gic
         host_its = self._its(its)
-        if not 0 <= devid < (1 << host_its.device_bits) - 1 or not 0 <= cpu < gic.cpus:
+        if not 0 <= devid < host_its.proxy_devid or not 0 <= cpu < gic.cpus:
             raise ConfigError(EINVAL, f"device {devid:#x} and CPU {cpu} are not both possible")
         if not 0 < vectors <= 1 << host_its.event_bits:
             raise ConfigError(EINVAL, f"{vectors} vectors: the ITS has {host_its.event_bits} bits of EventID")
@@ -158,7 +158,7 @@ class HostDevices:
 
     def set_limit(self, its: int, devid: int, messages: int, cycles: int) -> DeviceLimit:
         """Limit a device, or change its limit.  Errors: ENODEV; EINVAL for a DeviceID or a rate that cannot be."""
-        if not 0 <= devid < (1 << self._its(its).device_bits) - 1:
+        if not 0 <= devid < self._its(its).proxy_devid:
             raise ConfigError(EINVAL, f"ITS {its} can have no device {devid:#x}")
         if messages < 1 or cycles < 1:
             raise ConfigError(EINVAL, f"{messages} messages in {cycles} cycles: both have to be positive")

@@ -79,6 +79,7 @@ class HostIts:
         "individual",
         "itt_entry",
         "number",
+        "proxy_devid",
         "v4",
         "v41",
         "vmovp",
@@ -98,6 +99,7 @@ class HostIts:
         self.vsgi = typer & GITS_TYPER_VSGI != 0
         self.individual = not typer & GITS_TYPER_NID
         self.device_bits = min((typer >> GITS_TYPER_DEV_BITS_SHIFT & 0x1F) + 1, _MAX_DEVICE_BITS)
+        self.proxy_devid = (1 << self.device_bits) - 1  # the last DeviceID, and no device's
         self.event_bits = (typer >> GITS_TYPER_ID_BITS_SHIFT & 0x1F) + 1
         self.itt_entry = (typer >> GITS_TYPER_ITT_ENTRY_SIZE_SHIFT & 0xF) + 1
         entries = {BASER_DEVICE: 1 << self.device_bits, BASER_COLLECTION: len(rd_bases), BASER_VPE: nr_vpes}

@@ -39,7 +39,7 @@ class Proxy:
         self._its = its
         self._pages = pages
         self._cpus = cpus
-        self._devid = 0 if its is None else (1 << its.device_bits) - 1
+        self._devid = 0 if its is None else its.proxy_devid
         self._next = 0
         self.slots: list[Proxied | None] = []
 
